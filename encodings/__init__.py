@@ -1,0 +1,1 @@
+"""From a scenario to formulas over clocks. An encoding knows no filesystem."""

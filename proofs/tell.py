@@ -1,0 +1,144 @@
+"""What a violating trace says: its steps as a maintainer would draw them, one sentence, the smallest fix."""
+
+from __future__ import annotations
+
+from .obligations import Obligation
+from .replay import Position
+from .verdict import TraceStep
+
+_VERBS = {
+    "read": "reads", "write": "writes", "free": "frees", "defer": "queues for after a grace period", "lock": "takes",
+    "unlock": "drops", "enter": "enters a read-side critical section", "leave": "leaves the read-side critical section",
+    "gp-start": "grace period starts", "gp-end": "grace period ends", "call": "",
+}
+_DESTROYED = ("destroyed(o)",)
+_BROKEN = ("access(o)", "null_access(o)", "blocks", "unlock(d_prune)", "destroys(d_prune)", "stores(d_prune)", "counted",
+           "destroyed(o)", "exit(o)", "releases(o)", "stores(d_revalidate)")
+
+
+def _labels(position: Position) -> set[str]:
+    return {text for text, reach in position.step.labels if reach == "any" or position.reach == reach}
+
+
+def _last(obligation: Obligation, positions: list[Position]) -> int:
+    """The position that breaks the clause: the last line of the trace."""
+    seen_destroyed = False
+    for index, position in enumerate(positions):
+        labels = _labels(position)
+        if obligation.clause.id.startswith("rcu-delay"):
+            if seen_destroyed and "access(o)" in labels:
+                return index
+        elif obligation.clause.id == "no-double-free":
+            if seen_destroyed and "destroyed(o)" in labels:
+                return index
+        elif obligation.clause.id == "dead-stays-dead":
+            if "counted" in labels and any("pruned" in _labels(p) for p in positions[:index]):
+                return index
+        elif labels & set(_BROKEN):
+            return index if obligation.clause.id != "balanced-locks" else len(positions) - 1
+        seen_destroyed = seen_destroyed or "destroyed(o)" in labels
+    return len(positions) - 1
+
+
+def trace_steps(obligation: Obligation, positions: list[Position]) -> tuple[TraceStep, ...]:
+    """The trace up to the step that breaks the clause, one line a step, without steps that say nothing."""
+    last = _last(obligation, positions)
+    lines: list[TraceStep] = []
+    for index, position in enumerate(positions[: last + 1]):
+        step = position.step
+        labels = _labels(position)
+        if step.debug and not labels and step.kind == "read":
+            continue
+        if step.kind in ("lock", "unlock") and step.field == "refcount":
+            event = "get" if step.kind == "lock" else "put"
+        elif step.kind == "call" and step.id.endswith(":entry"):
+            event = "call"
+        else:
+            event = step.kind
+        name = f"{step.object}->{step.field}" if step.object and step.field not in ("", "*") else step.object
+        cpu = -1 if step.kind in ("gp-start", "gp-end") else position.thread.cpu
+        lines.append(TraceStep(cpu, len(lines) + 1, step.source.function or position.thread.name, step.source.file, step.source.line,
+                               event, name, _note(obligation, position, labels, index == last)))
+    return tuple(lines)
+
+
+def _note(obligation: Obligation, position: Position, labels: set[str], last: bool) -> str:
+    step = position.step
+    path = f"{step.object}->{step.field}" if step.object and step.field not in ("", "*") else step.object
+    verb = _VERBS.get(step.kind, step.kind)
+    text = f"{verb} {path}".strip()
+    if step.kind in ("enter", "leave", "gp-start", "gp-end"):
+        text = verb
+    elif step.kind == "call":
+        text = step.note or text
+    elif not step.callback and step.note:
+        text = f"{step.note}" + (f" ({path})" if path and path not in step.note else "")
+    elif step.kind == "free" or step.kind == "defer":
+        text = f"{verb} {step.object} by {step.note}" if step.note else f"{verb} {step.object}"
+    elif step.kind == "write" and step.value == "null":
+        text = f"sets {path} to NULL"
+    elif step.kind == "read" and position.value == "null":
+        text = f"reads {path}: NULL"
+    elif step.kind in ("read", "write") and step.note and step.note.endswith("()"):
+        text = f"{verb} {path} in {step.note}"
+    if last and "access(o)" in labels and step.object == obligation.object:
+        text += f": {obligation.object} is freed memory"
+    if last and "null_access(o)" in labels:
+        text += ": through a NULL pointer"
+    return text
+
+
+def _place(position: Position) -> str:
+    source = position.step.source
+    return f"{source.function}() ({source.file}:{source.line})" if source.file else f"{source.function}()"
+
+
+def summary(obligation: Obligation, positions: list[Position]) -> str:
+    """One sentence that says what happened."""
+    last = positions[_last(obligation, positions)]
+    clause = obligation.clause.id
+    if clause.startswith("rcu-delay"):
+        freed = next((p for p in positions if "destroyed(o)" in _labels(p)), last)
+        how = freed.step.note or "at once"
+        return (f"{_place(last)} {'writes' if last.step.kind == 'write' else 'reads'} {obligation.object} inside its read-side section after "
+                f"{_place(freed)} freed it with {how}, no grace period between them")
+    if clause == "null-inode":
+        return f"{_place(last)} dereferences {obligation.object} after it turned NULL: it was fetched again, or never tested"
+    if clause == "no-blocking":
+        return f"{_place(last)} {last.step.note or 'may sleep'} where ->{obligation.callbacks[0]}() may not"
+    if clause == "no-double-free":
+        return f"{_place(last)} frees {obligation.object}, which one teardown frees before"
+    if clause == "balanced-locks":
+        return f"{obligation.functions[0]}() can return with {obligation.object} not as it was on entry"
+    if clause == "prune-keeps-locks":
+        return f"{_place(last)} drops {obligation.object}, which ->d_prune()'s caller holds"
+    if clause == "prune-frees-nothing":
+        return f"{_place(last)} frees {last.step.object} while the dentry is still hashed"
+    if clause == "dead-stays-dead":
+        return f"{_place(last)} takes a counted reference to a dentry that is already dead"
+    return f"{_place(last)} stores to {last.step.object}->{last.step.field}"
+
+
+def fix(obligation: Obligation, positions: list[Position]) -> str:
+    """The smallest change that would make the clause hold, where that is plain; else ""."""
+    last = positions[_last(obligation, positions)]
+    clause = obligation.clause.id
+    if obligation.debug:
+        where = last.step.source
+        return f"leave what {obligation.object} points to out of the debug print at {where}" if where.file else ""
+    if clause.startswith("rcu-delay"):
+        freed = next((p for p in positions if "destroyed(o)" in _labels(p)), None)
+        if freed is None or not freed.step.source.file:
+            return ""
+        kind = freed.step.note.rstrip("()")
+        way = {"kfree": "kfree_rcu()", "kvfree": "kvfree_rcu()", "kmem_cache_free": "call_rcu()"}.get(kind, "an RCU callback (call_rcu())")
+        if freed.step.callback == "d_prune":
+            return f"free {obligation.object} later, in ->d_release(), with {way}"
+        if freed.step.callback in ("evict_inode", "destroy_inode"):
+            return f"free {obligation.object} in ->free_inode() instead of in {freed.step.source.function}()"
+        return f"free {obligation.object} with {way} in {freed.step.source.function}()"
+    if clause == "null-inode":
+        return f"fetch {obligation.object} once with d_inode_rcu() and test it, in {last.step.source.function}()"
+    if clause == "no-blocking" and len(obligation.callbacks) == 1 and obligation.callbacks[0] not in ("d_hash", "d_compare", "d_prune", "d_delete"):
+        return f"return -ECHILD in RCU mode before {last.step.source}"
+    return ""

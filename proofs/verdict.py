@@ -1,0 +1,178 @@
+"""What the tool answers: verdicts, and what each rests on. Renderers read this and nothing else."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Verdict(enum.Enum):
+    """The four answers. Only PROVED and NOT_APPLICABLE are good news; UNKNOWN is never shown as PROVED."""
+
+    PROVED = "proved"
+    """No trace within the (complete) bound breaks the clause; `core` says why, `assumptions` on what."""
+    VIOLATED = "violated"
+    """`trace` breaks the clause and was replayed by an interpreter that contains no solver."""
+    UNKNOWN = "unknown"
+    """`reason` says what stood in the way."""
+    NOT_APPLICABLE = "not-applicable"
+    """The table has nothing that the clause speaks about; `reason` says what is missing."""
+
+
+def combine(verdicts: list[Verdict]) -> Verdict:
+    """The verdict of a clause from those of its obligations: violated, else unknown, else proved."""
+    for worst in (Verdict.VIOLATED, Verdict.UNKNOWN, Verdict.PROVED):
+        if worst in verdicts:
+            return worst
+    return Verdict.NOT_APPLICABLE
+
+
+@dataclass(frozen=True, slots=True)
+class TraceStep:
+    """One line of a two-CPU trace. `cpu` is 0-based; `cpu` -1 is a step of the kernel as a whole
+    (grace period); `event` is the kind of the step, `note` what it does in words."""
+
+    cpu: int
+    step: int
+    function: str
+    file: str
+    line: int
+    event: str
+    object: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One decided obligation: a clause for one table, one object and one pair (or one) of callbacks."""
+
+    filesystem: str
+    table: str
+    clause: str
+    callbacks: tuple[str, ...]
+    object: str
+    verdict: Verdict
+    debug_only: bool = False
+    reason: str = ""
+    bound: str = ""
+    assumptions: tuple[str, ...] = ()
+    core: tuple[str, ...] = ()
+    trace: tuple[TraceStep, ...] = ()
+    summary: str = ""
+    """One sentence that says what the trace shows."""
+    fix: str = ""
+    """The smallest change that would make the clause hold, where that is plain; else empty."""
+    witness: str = ""
+    """For a proof: the trace that shows it is not vacuous, in one line; or why there is none."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything one run found, for renderers. `kind` is ``tree`` or ``models``."""
+
+    kind: str
+    kernel: str
+    location: str
+    results: tuple[Result, ...]
+    messages: tuple[str, ...] = ()
+    seconds: float = 0.0
+    statistics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseVerdict:
+    """What the results of one clause, for one operations table, come to together."""
+
+    filesystem: str
+    table: str
+    clause: str
+    verdict: Verdict
+    debug_only: bool
+
+
+def clause_verdicts(results: tuple[Result, ...]) -> tuple[ClauseVerdict, ...]:
+    """One verdict for each filesystem, table and clause, in the order in which they first appear.
+
+    A violated clause is `debug_only` when every result that violates it is.
+    """
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for r in results:
+        groups.setdefault((r.filesystem, r.table, r.clause), []).append(r)
+    return tuple(
+        ClauseVerdict(*key, combine([r.verdict for r in group]),
+                      {r.debug_only for r in group if r.verdict is Verdict.VIOLATED} == {True})
+        for key, group in groups.items())
+
+
+def tally(verdicts: list[Verdict]) -> dict[str, int]:
+    """How often each verdict occurs; all four are always there."""
+    return {v.value: verdicts.count(v) for v in Verdict}
+
+
+def exit_status(results: tuple[Result, ...]) -> int:
+    """0 all proved or not applicable; 1 something violated, in a debug build only as well; 3 something
+    unknown and nothing violated. A run that decided nothing at all is 3 too: it proved nothing."""
+    verdicts = {r.verdict for r in results}
+    if Verdict.VIOLATED in verdicts:
+        return 1
+    return 3 if Verdict.UNKNOWN in verdicts or not verdicts else 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseEntry:
+    """One clause as `prove contract` prints it. `kernels` is its range in words, `formula` its text."""
+
+    id: str
+    statement: str
+    formula: str
+    callbacks: tuple[str, ...]
+    kernels: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContractAnswer:
+    """The clauses and the callback table of one kernel version; a row has one cell for each column."""
+
+    kernel: str
+    clauses: tuple[ClauseEntry, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class Overlap(enum.Enum):
+    """Whether two callbacks can run at the same time on one dentry."""
+
+    OVERLAPS = "overlaps"
+    """There is a trace in which they do."""
+    NEVER = "never"
+    """There is a proof that they never do."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapPair:
+    """One cell of the matrix, for an unordered pair. `reason`: the trace in a line, or the core."""
+
+    left: str
+    right: str
+    overlap: Overlap
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapAnswer:
+    """Who overlaps whom in one kernel version. `callbacks` gives the order of rows and columns."""
+
+    kernel: str
+    callbacks: tuple[str, ...]
+    pairs: tuple[OverlapPair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelText:
+    """A model file that the reader wrote: its path below ``spec/models`` and its text."""
+
+    name: str
+    text: str

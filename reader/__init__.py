@@ -1,0 +1,1 @@
+"""From kernel C to callback programs. The reader knows no clause and no solver."""

@@ -1,0 +1,191 @@
+"""Path conditions as reduced ordered binary decision diagrams.
+
+Small and of our own: every statement of a followed function needs a conjunction, a negation and an
+emptiness test of its path condition, and a canonical form makes the last one a comparison. Packages that
+do this (dd, pyeda) bring either a C build or ten times the start-up time of the whole reader.
+
+Source: Bryant, "Graph-Based Algorithms for Boolean Function Manipulation", 1986; sums of products by
+Minato, "Fast generation of prime-irredundant covers", 1992.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+FALSE = 0
+TRUE = 1
+
+
+class TooLarge(Exception):
+    """All conditions together grew past `Bdd.limit` nodes."""
+
+
+class _OverBudget(Exception):
+    pass
+
+
+class Bdd:
+    """A manager of conditions over variables 0, 1, 2, ...; a condition is an int.
+
+    A conjunction that needs more than `budget` new nodes is replaced by what `arbitrary` returns: a new
+    variable, whose truth is that of the conjunction in every real execution.
+    """
+
+    def __init__(self, arbitrary: Callable[[], int], limit: int = 1_200_000, budget: int = 100) -> None:
+        self.limit = limit
+        self.budget = budget
+        self.arbitrary = arbitrary
+        self._until = limit
+        self._nodes: list[tuple[int, int, int]] = [(1 << 30, 0, 0), (1 << 30, 1, 1)]
+        self._unique: dict[tuple[int, int, int], int] = {}
+        self._and: dict[tuple[int, int], int] = {}
+        self._or: dict[tuple[int, int], int] = {}
+        self._not: dict[int, int] = {FALSE: TRUE, TRUE: FALSE}
+
+    def _node(self, var: int, low: int, high: int) -> int:
+        if low == high:
+            return low
+        key = (var, low, high)
+        found = self._unique.get(key)
+        if found is None:
+            if len(self._nodes) >= self._until:
+                raise TooLarge if self._until >= self.limit else _OverBudget
+            found = len(self._nodes)
+            self._nodes.append(key)
+            self._unique[key] = found
+        return found
+
+    def variable(self, var: int) -> int:
+        """The condition that variable `var` is true."""
+        return self._node(var, FALSE, TRUE)
+
+    def negate(self, a: int) -> int:
+        """not a."""
+        found = self._not.get(a)
+        if found is None:
+            var, low, high = self._nodes[a]
+            found = self._node(var, self.negate(low), self.negate(high))
+            self._not[a] = found
+            self._not[found] = a
+        return found
+
+    def conjoin(self, a: int, b: int) -> int:
+        """a and b."""
+        return self._bounded(a, b, self._and, FALSE, TRUE)
+
+    def disjoin(self, a: int, b: int) -> int:
+        """a or b."""
+        return self._bounded(a, b, self._or, TRUE, FALSE)
+
+    def _bounded(self, a: int, b: int, memo: dict[tuple[int, int], int], zero: int, unit: int) -> int:
+        if a == b or b == unit:
+            return a
+        if a == unit:
+            return b
+        if a == zero or b == zero:
+            return zero
+        if self._not.get(a) == b:
+            return zero
+        self._until = min(self.limit, len(self._nodes) + self.budget)
+        try:
+            return self._apply(a, b, memo, zero, unit)
+        except _OverBudget:
+            self._until = self.limit
+            found = memo[(a, b) if a < b else (b, a)] = self.arbitrary()
+            return found
+        finally:
+            self._until = self.limit
+
+    def _apply(self, a: int, b: int, memo: dict[tuple[int, int], int], zero: int, unit: int) -> int:
+        if a == b or b == unit:
+            return a
+        if a == unit:
+            return b
+        if a == zero or b == zero:
+            return zero
+        key = (a, b) if a < b else (b, a)
+        found = memo.get(key)
+        if found is None:
+            va, la, ha = self._nodes[a]
+            vb, lb, hb = self._nodes[b]
+            var = va if va < vb else vb
+            low = self._apply(la if va == var else a, lb if vb == var else b, memo, zero, unit)
+            high = self._apply(ha if va == var else a, hb if vb == var else b, memo, zero, unit)
+            found = memo[key] = self._node(var, low, high)
+        return found
+
+    def without(self, a: int, b: int) -> int:
+        """a and not b."""
+        return self.conjoin(a, self.negate(b))
+
+    def is_large(self, a: int, limit: int) -> bool:
+        """Whether `a` has more than `limit` nodes."""
+        seen, todo = {FALSE, TRUE}, [a]
+        while todo:
+            current = todo.pop()
+            if current not in seen:
+                seen.add(current)
+                if len(seen) > limit + 2:
+                    return True
+                todo.extend(self._nodes[current][1:])
+        return False
+
+    def support(self, a: int) -> set[int]:
+        """The variables that `a` depends on."""
+        seen, todo, variables = {FALSE, TRUE}, [a], set[int]()
+        while todo:
+            current = todo.pop()
+            if current not in seen:
+                seen.add(current)
+                variables.add(self._nodes[current][0])
+                todo.extend(self._nodes[current][1:])
+        return variables
+
+    def implied(self, a: int) -> list[tuple[int, bool]]:
+        """The literals that `a` implies, by variable; none for FALSE."""
+        return sorted(self._implied(a, {TRUE: frozenset()})) if a != FALSE else []
+
+    def _implied(self, a: int, memo: dict[int, frozenset[tuple[int, bool]]]) -> frozenset[tuple[int, bool]]:
+        if a not in memo:
+            var, low, high = self._nodes[a]
+            if low == FALSE:
+                memo[a] = self._implied(high, memo) | {(var, True)}
+            elif high == FALSE:
+                memo[a] = self._implied(low, memo) | {(var, False)}
+            else:
+                memo[a] = self._implied(low, memo) & self._implied(high, memo)
+        return memo[a]
+
+    def products(self, a: int) -> tuple[tuple[tuple[int, bool], ...], ...]:
+        """An irredundant sum of products of `a`: cubes of (variable, polarity), sorted."""
+        budget, self.budget = self.budget, self.limit
+        try:
+            cubes, _ = self._products(a, a, {})
+        finally:
+            self.budget = budget
+        return tuple(sorted(cubes))
+
+    def _products(
+        self, lower: int, upper: int, memo: dict[tuple[int, int], tuple[list[tuple[tuple[int, bool], ...]], int]]
+    ) -> tuple[list[tuple[tuple[int, bool], ...]], int]:
+        if lower == FALSE:
+            return [], FALSE
+        if upper == TRUE:
+            return [()], TRUE
+        key = (lower, upper)
+        if key in memo:
+            return memo[key]
+        vl, ll, hl = self._nodes[lower]
+        vu, lu, hu = self._nodes[upper]
+        var = min(vl, vu)
+        l0, l1 = (ll, hl) if vl == var else (lower, lower)
+        u0, u1 = (lu, hu) if vu == var else (upper, upper)
+        c0, f0 = self._products(self.without(l0, u1), u0, memo)
+        c1, f1 = self._products(self.without(l1, u0), u1, memo)
+        rest = self.disjoin(self.without(l0, f0), self.without(l1, f1))
+        c2, f2 = self._products(rest, self.conjoin(u0, u1), memo)
+        cubes = [((var, False), *c) for c in c0] + [((var, True), *c) for c in c1] + c2
+        v = self.variable(var)
+        cover = self.disjoin(f2, self.disjoin(self.conjoin(self.negate(v), f0), self.conjoin(v, f1)))
+        memo[key] = (cubes, cover)
+        return memo[key]

@@ -1,0 +1,759 @@
+"""Calls, macros and names in abstract execution (`reader/execute.py` has statements and operators)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import tree_sitter
+
+from ..spec.kernel_functions import Effect, KernelFunction, table
+from ..spec.program import Event
+from .bdd import FALSE, TRUE
+from .parse import closing, errors, parse
+from .source import Macro, SourceFile
+from .values import NULL, UNKNOWN_TYPE, Bool, Const, CType, Fn, Multi, Ptr, Sym, Value, is_error, key
+
+if TYPE_CHECKING:
+    from .execute import Executor
+
+MAX_CANDIDATES = 16
+MAX_MACRO_DEPTH = 24
+
+_SYMBOLIC = re.compile(r"(LOOKUP_|MAY_|GFP_|__GFP_|CONFIG_)\w+$")
+_ERRNO = re.compile(r"E[A-Z0-9]{2,}$")
+_SPECIFIER = re.compile(r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|t|j|L)?([a-zA-Z%])([A-Za-z0-9]*)")
+_SLEEPING = re.compile(r"GFP_(KERNEL|NOFS|NOIO|USER|HIGHUSER|TEMPORARY)|__GFP_DIRECT_RECLAIM|__GFP_RECLAIM")
+_ATOMIC = re.compile(r"GFP_(ATOMIC|NOWAIT)")
+_HEADS = {"idr": (1, 0), "xa": (2, 0)}
+
+
+class Calls:
+    """What calls do. One instance serves one `Executor`."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.x = executor
+        self.serial = 0
+        self.macros: list[str] = []
+        self.at = 0
+
+    # -- the VFS's own pointers --------------------------------------------------------------------
+
+    def well_known(self, place: Ptr) -> Ptr | None:
+        """The VFS root that a load from `place` yields, if it is one of those that have a name."""
+        last = place.field.rsplit(".", 1)[-1]
+        if last in ("d_sb", "i_sb"):
+            return Ptr("sb", None, "", "super_block", CType("super_block"))
+        if place.path == "path" and last == "dentry":
+            return Ptr("dentry", None, "", "dentry", CType("dentry"))
+        if last == "d_parent" and place.path in ("dentry", "parent"):
+            return Ptr("parent", None, "", "dentry", CType("dentry"))
+        if last == "d_inode" and place.path in ("dentry", "parent"):
+            return Ptr("inode" if place.path == "dentry" else "dir", None, "", "inode", CType("inode"))
+        if place.ctype.known and place.ctype.depth == 1 and place.ctype.tag == "super_block":
+            return Ptr("sb", None, "", "super_block", CType("super_block"))
+        return None
+
+    def embedded(self, place: Ptr) -> Ptr:
+        """`place`, seen as the inode itself where it is the inode that a filesystem's structure embeds."""
+        if place.path in ("inode", "dir") and place.ctype.known and place.ctype.depth == 0 and place.ctype.tag == "inode":
+            return Ptr(place.path, place.via, "", place.otype, CType("inode"))
+        return place
+
+    # -- names -------------------------------------------------------------------------------------
+
+    def name(self, name: str) -> Multi:
+        """The value of a name that is no local variable."""
+        x = self.x
+        if name == "NULL":
+            return [(TRUE, NULL)]
+        if name in ("true", "false"):
+            return [(TRUE, Const(int(name == "true")))]
+        if _ERRNO.match(name) or _SYMBOLIC.match(name):
+            return [(TRUE, Const(None, name))]
+        if name in ("__func__", "__FUNCTION__"):
+            return [(TRUE, Ptr("static:text", None, "", "", CType("", 0)))]
+        if name == "current":
+            return [(TRUE, Ptr("static:current", None, "", "", UNKNOWN_TYPE))]
+        for file, macro in x.scope.macro(name, x.frame.file):
+            if macro.params is None and macro.body and name not in self.macros and (not name.isupper() or file in x.scope.own):
+                return self.expand(macro, [])
+        if name.isupper() or name[:1].isupper():
+            return [(TRUE, Const(None, name))]
+        if x.scope.find(name, "function", x.frame.file):
+            return [(TRUE, Fn(name))]
+        return [(TRUE, Ptr(f"static:{name}", None, "", "", UNKNOWN_TYPE))]
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def call(self, node: tree_sitter.Node) -> Multi:
+        """Evaluate a call expression."""
+        function = node.child_by_field_name("function")
+        arguments = node.child_by_field_name("arguments")
+        args = [c for c in arguments.named_children if c.type != "comment"] if arguments is not None else []
+        while function is not None and function.type == "parenthesized_expression" and function.named_children:
+            function = function.named_children[0]
+        if function is None:
+            return [(TRUE, Sym(("call", self._next())))]
+        if function.type == "identifier":
+            name = self.x.text(function)
+            if name not in self.x.frame.types and name not in self.x.frame.env:
+                return self._named(name, args, node)
+        if function.type == "call_expression" and self.x.text(function).startswith(("guard(", "CLASS(")):
+            return self._guard(function, args, node)
+        return self._through(function, args, node)
+
+    def _named(self, name: str, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
+        x = self.x
+        if name.startswith("trace_"):
+            return self._tracepoint(name, args, node)
+        found = x.scope.find(name, "function", x.frame.file)
+        own = bool(found) and found[0][0] in x.scope.own
+        known = table().get(name)
+        if known is not None and not own:
+            return self._known(known, args, node)
+        for file, macro in x.scope.macro(name, x.frame.file):
+            if macro.params is not None and name not in self.macros and (not own or file is x.frame.file):
+                x.scope.use(file)
+                return self.expand(macro, [x.text(a) for a in args])
+        if found and x.following:
+            return x.run(name, x.frame.file, [x.value(a) for a in args])
+        return self.opaque(name, [x.value(a) for a in args], node)
+
+    def _through(self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
+        """A call through a pointer: the functions that the filesystem stores in that member."""
+        x = self.x
+        values = [x.value(a) for a in args]
+        target = x.value(function)
+        result: Multi = []
+        for g, v in x.each(target):
+            saved = x.record.condition
+            x.record.condition = x.bdd.conjoin(saved, g)
+            if isinstance(v, Fn):
+                result += [(x.bdd.conjoin(g, h), w) for h, w in self.apply(v.name, values, node)]
+            elif not (isinstance(v, Const) and v.number == 0):
+                member = x.text(function.child_by_field_name("field")) if function.type == "field_expression" and function.child_by_field_name("field") is not None else ""  # type: ignore[arg-type]
+                result += [(x.bdd.conjoin(g, h), w) for h, w in self._candidates(member, values, node)]
+            x.record.condition = saved
+        return x.merge(result)
+
+    def apply(self, name: str, values: list[Multi], node: tree_sitter.Node) -> Multi:
+        """Call function `name` with evaluated arguments."""
+        x = self.x
+        found = x.scope.find(name, "function", x.frame.file)
+        known = table().get(name)
+        if known is not None and not (found and found[0][0] in x.scope.own):
+            return self._effects(known, values, [], node)
+        if found and x.following:
+            return x.run(name, x.frame.file, values)
+        return self.opaque(name, values, node)
+
+    def _candidates(self, member: str, values: list[Multi], node: tree_sitter.Node) -> Multi:
+        x = self.x
+        candidates = [(f, n) for f, n in x.scope.assigned(member)] if member else []
+        candidates = [(f, n) for f, n in candidates if x.scope.find(n, "function", f) or n in table()]
+        if not candidates or len(candidates) > MAX_CANDIDATES:
+            return self.opaque(f"->{member}" if member else x.text(node), values, node)
+        result: Multi = []
+        rest = TRUE
+        for position, (file, name) in enumerate(candidates):
+            chosen = rest
+            if position < len(candidates) - 1:
+                chosen = x.bdd.conjoin(rest, x.record.atom("free", ("target", member, name, self._next()), f"->{member} is {name}()"))
+            rest = x.bdd.without(rest, chosen)
+            saved = x.record.condition
+            x.record.condition = x.bdd.conjoin(saved, chosen)
+            if x.record.condition != FALSE:
+                found = x.scope.find(name, "function", file)
+                value = x.run(name, file, values) if found else self._effects(table()[name], values, [], node)
+                result += [(x.bdd.conjoin(chosen, g), v) for g, v in value]
+            x.record.condition = saved
+        return x.merge(result)
+
+    def opaque(self, name: str, values: list[Multi], node: tree_sitter.Node) -> Multi:
+        """A call that cannot be followed: it may do anything to what it is handed, and it may block."""
+        x = self.x
+        event = Event("opaque", "", source=x.where(node), debug=x.record.debug > 0, note=name)
+        x.record.emit(event)
+        for value in values:
+            for g, v in x.each(value):
+                if isinstance(v, Ptr) and v.path.startswith("local:"):
+                    self._forget(v)
+                elif isinstance(v, Ptr) and not v.path.startswith(("static:", "new:")):
+                    x.record.emit(replace(event, object=v.path, field=v.field, via=v.via, type=v.otype), g)
+        return self._pointer(name, node)
+
+    def _forget(self, place: Ptr) -> None:
+        name = place.path.split(":", 2)[2]
+        for frame in self.x.frames:
+            if place.path == f"local:{frame.serial}:{name}":
+                frame.env[name] = [(TRUE, Sym(("forgotten", self._next())))]
+        for cell in [c for c in self.x.memory if c[0] == place.path]:
+            del self.x.memory[cell]
+
+    def _pointer(self, name: str, node: tree_sitter.Node) -> Multi:
+        line = self.x.where(node).line
+        return [(TRUE, Ptr(f"call:{name}@{line}.{self._next()}", None, "", "", UNKNOWN_TYPE))]
+
+    def _next(self) -> int:
+        self.serial += 1
+        return self.serial
+
+    # -- the table of kernel functions -------------------------------------------------------------
+
+    def _known(self, known: KernelFunction, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
+        x = self.x
+        debug = known.has("debug")
+        x.record.debug += debug
+        try:
+            first = known.effects[0].operation
+            if first == "container":
+                return self._container(args)
+            if first == "store" and len(args) >= 2:
+                value = x.value(args[1])
+                x.store(x.place(args[0]), value, node)
+                return value
+            if first in ("exchange", "cmpxchg") and known.name == "rcu_replace_pointer" and len(args) >= 2:
+                old = x.value(args[0])
+                x.store(x.place(args[0]), x.value(args[1]), node)
+                return old
+            if known.effects[0] == Effect("returns", ("config",)) and args:
+                return [(TRUE, Bool(x.configured(f"defined({x.text(args[0])})")))]
+            values = [self._argument(known, i, a) for i, a in enumerate(args)]
+            return self._effects(known, values, args, node)
+        finally:
+            x.record.debug -= debug
+
+    def _argument(self, known: KernelFunction, index: int, node: tree_sitter.Node) -> Multi:
+        if node.type in ("type_descriptor", "struct_specifier"):
+            return [(TRUE, Const(None, self.x.text(node)))]
+        if any(e.operation in ("call", "kref") and e.index(0 if e.operation == "call" else 1) == index for e in known.effects):
+            name = self.x.text(node).lstrip("&")
+            if re.fullmatch(r"\w+", name) and name not in self.x.frame.env:
+                return [(TRUE, Fn(name))]
+        return self.x.value(node)
+
+    def _effects(self, known: KernelFunction, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
+        x = self.x
+        if known.assumption:
+            x.record.assumptions[known.assumption] = None
+        result: Multi | None = None
+        for effect in known.effects:
+            handler = _EFFECTS.get(effect.operation)
+            if handler is not None:
+                outcome = handler(self, known, effect, values, args, node)
+                result = outcome if outcome is not None else result
+        if result is None:
+            result = [(TRUE, Sym((known.name, self._next())))]
+        return result
+
+    def _pointers(self, values: list[Multi], index: int) -> list[tuple[int, Ptr]]:
+        if index >= len(values):
+            return []
+        return [(g, v) for g, v in self.x.each(values[index])
+                if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:"))]
+
+    def _touch(self, kind: str, known: KernelFunction, effect: Effect, values: list[Multi], node: tree_sitter.Node, value: str = "") -> None:
+        extra = effect.arguments[1] if len(effect.arguments) > 1 and not effect.arguments[1].isdigit() and effect.arguments[1] not in ("shared", "zero", "free", "not-dead", "parent") else ""
+        index = effect.index(0)
+        x = self.x
+        for g, v in self._pointers(values, index):
+            member = f"{v.field}.{extra}" if v.field and extra else (v.field or extra or "*")
+            x.record.emit(Event(kind, v.path, member, value=value, source=x.where(node), via=v.via,
+                                debug=x.record.debug > 0, type=v.otype, note=known.name + "()"), g)
+        if index < len(values) and kind in ("read", "write"):
+            for g, w in x.each(values[index]):
+                if isinstance(w, Const) and w.number == 0:
+                    x.record.emit(Event(kind, "NULL", "", source=x.where(node), debug=x.record.debug > 0, note=known.name + "()"), g)
+
+    def _read(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        self._touch("read", known, effect, values, node)
+        return None
+
+    def _write(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        self._touch("write", known, effect, values, node, "other")
+        return None
+
+    def _value(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        index = effect.index(0)
+        return values[index] if index < len(values) else None
+
+    def _load(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        return self.x.load(values[effect.index(0)], node) if values else None
+
+    def _store_through(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        if len(values) < 2:
+            return None
+        old = self.x.load(values[0], node) if effect.operation != "store-through" else None
+        self.x.store(values[0], values[effect.index(1, 1)], node)
+        return old
+
+    def _free(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        x = self.x
+        for g, event in self._freed(effect.index(0), values, node, known.name):
+            x.record.emit(event, g)
+        return None
+
+    def _freed(self, index: int, values: list[Multi], node: tree_sitter.Node, by: str) -> list[tuple[int, Event]]:
+        x = self.x
+        found: list[tuple[int, Event]] = []
+        for g, v in x.each(values[index]) if index < len(values) else []:
+            if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:")):
+                found.append((g, Event("free", v.path, value="now", source=x.where(node), via=v.via, type=v.otype, note=by + "()")))
+            elif isinstance(v, Sym):
+                found.append((g, Event("free", "?", value="now", source=x.where(node), note=by + "()")))
+        return found
+
+    def _defer(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        x = self.x
+        for g, event in self._freed(effect.index(1), values, node, known.name):
+            x.record.emit(replace(event, kind="defer", value=effect.arguments[0], then=(replace(event, via=None),)), g)
+        return None
+
+    def _call_later(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        x = self.x
+        how = effect.arguments[2] if len(effect.arguments) > 2 else "now"
+        if how == "srcu":
+            how = f"srcu:{x.text(args[0])}" if args else "srcu:?"
+        self._later(how, values[effect.index(0)], values[effect.index(1)], node, known.name)
+        return None
+
+    def _later(self, how: str, functions: Multi, argument: Multi, node: tree_sitter.Node, by: str) -> None:
+        x = self.x
+        for g, f in x.each(functions):
+            saved = x.record.condition
+            x.record.condition = x.bdd.conjoin(saved, g)
+            if not isinstance(f, Fn):
+                self.opaque(by, [argument], node)
+            elif how == "now":
+                self.apply(f.name, [argument], node)
+            else:
+                name = f.name
+                then = x.deferred(lambda name=name: self.apply(name, [_rootless(argument)], node))  # type: ignore[misc]
+                target = next((v for _, v in x.each(argument) if isinstance(v, Ptr)), Ptr("?"))
+                x.record.emit(Event("defer", target.path, value=how, source=x.where(node), via=target.via, then=then, type=target.otype, note=f"{by}({name})"))
+            x.record.condition = saved
+
+    def _work(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        x = self.x
+        how = effect.arguments[1] if len(effect.arguments) > 1 else "work"
+        index = effect.index(0)
+        for g, v in x.each(values[index]) if index < len(values) else []:
+            if not isinstance(v, Ptr):
+                continue
+            member = v.field.rsplit(".", 1)[-1] if v.field else v.path.rsplit(":", 1)[-1]
+            function = self._work_function(member)
+            saved = x.record.condition
+            x.record.condition = x.bdd.conjoin(saved, g)
+            if function is None:
+                self.opaque(known.name, [[(TRUE, v)]], node)
+            else:
+                self._later(how, [(TRUE, Fn(function))], [(TRUE, v)], node, known.name)
+            x.record.condition = saved
+        return None
+
+    def _work_function(self, member: str) -> str | None:
+        pattern = re.compile(rf"(?:INIT_(?:DELAYED_|RCU_)?WORK|DECLARE_(?:DELAYED_)?WORK)\s*\(\s*[^,]*?\b{re.escape(member)}\s*,\s*(\w+)\s*\)")
+        for file in self.x.scope.own:
+            if "_WORK" in file.text:
+                match = pattern.search(file.code)
+                if match:
+                    return match.group(1)
+        return None
+
+    def _last(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        x = self.x
+        self._touch("write", known, effect, values, node, "other")
+        last = x.record.fresh(f"{known.name}() drops the last reference")
+        if "free" in effect.arguments:
+            for g, event in self._freed(effect.index(0), values, node, known.name):
+                x.record.emit(event, x.bdd.conjoin(g, last))
+        return [(TRUE, Bool(last))]
+
+    def _kref(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        x = self.x
+        last = x.record.fresh(f"{known.name}() drops the last reference")
+        saved = x.record.condition
+        x.record.condition = x.bdd.conjoin(saved, last)
+        self._later("now", values[effect.index(1, 1)], values[effect.index(0)], node, known.name)
+        x.record.condition = saved
+        return [(TRUE, Bool(last))]
+
+    def _block(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        x = self.x
+        condition = TRUE
+        note = f"{known.name}() may sleep"
+        if effect.operation == "block-gfp":
+            index = effect.index(0)
+            condition = FALSE
+            for g, v in x.each(values[index]) if index < len(values) else []:
+                flags = str(key(v))
+                if not _ATOMIC.search(flags) or _SLEEPING.search(flags):
+                    condition = x.bdd.disjoin(condition, g)
+                    shown = v.name if isinstance(v, Const) else "these flags"
+                    note = f"{known.name}({shown}) may sleep"
+        if x.bdd.conjoin(condition, x.record.condition) != FALSE:
+            x.record.emit(Event("block", "", source=x.where(node), debug=x.record.debug > 0, note=note), condition)
+        return None
+
+    def _lock(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        shared = "shared" if "shared" in effect.arguments else "exclusive"
+        self._locking(effect, values, node, effect.operation, shared, TRUE, known.name)
+        return None
+
+    def _trylock(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        x = self.x
+        got = x.record.fresh(f"{known.name}() succeeds")
+        self._locking(effect, values, node, "lock", "exclusive", got, known.name)
+        if "zero" in effect.arguments:
+            return [(got, Const(0)), (x.bdd.negate(got), Const(None, "-EINTR"))]
+        return [(TRUE, Bool(got))]
+
+    def _locking(self, effect: Effect, values: list[Multi], node: tree_sitter.Node, kind: str, value: str, under: int, by: str) -> None:
+        x = self.x
+        index = effect.index(0)
+        extra = next((a for a in effect.arguments[1:] if a not in ("shared", "zero")), "")
+        for g, v in x.each(values[index]) if index < len(values) else []:
+            if isinstance(v, Ptr) and not v.path.startswith("local:"):
+                member = f"{v.field}.{extra}" if v.field and extra else (v.field or extra)
+                x.record.emit(Event(kind, v.path, member, value=value, source=x.where(node), via=v.via,
+                                    debug=x.record.debug > 0, type=v.otype, note=by + "()"), x.bdd.conjoin(g, under))
+
+    def _section(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        domain = ""
+        if effect.arguments:
+            domain = f"srcu:{self.x.text(args[0])}" if args else "srcu:?"
+        self.x.record.emit(Event(effect.operation, "", domain, source=self.x.where(node), note=known.name + "()"))
+        return None
+
+    def _reference(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        kind = effect.operation
+        value = "not-dead" if "not-dead" in effect.arguments else ""
+        x = self.x
+        for g, v in self._pointers(values, effect.index(0)):
+            path = v.path
+            if "parent" in effect.arguments:
+                path = "parent"
+            elif v.field not in ("", "d_lockref") and v.ctype.known and not v.ctype.tag:
+                continue
+            x.record.emit(Event(kind, path, "", value=value, source=x.where(node), via=v.via,
+                                debug=x.record.debug > 0, type=v.otype, note=known.name + "()"), g)
+        return None
+
+    def _returns(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        x = self.x
+        kind = effect.arguments[0]
+        if kind == "bool":
+            return [(TRUE, Bool(x.record.fresh(x.text(node) if not x.frame.line else known.name)))]
+        if kind == "new":
+            got = x.record.fresh(f"{known.name}() succeeds")
+            return [(got, Ptr(f"new:{x.where(node).line}.{self._next()}", None, "", "", UNKNOWN_TYPE)), (x.bdd.negate(got), NULL)]
+        if kind == "must-new":
+            return [(TRUE, Ptr(f"new:{x.where(node).line}.{self._next()}", None, "", "", UNKNOWN_TYPE))]
+        if kind == "static":
+            return [(TRUE, Ptr(f"static:{known.name}", None, "", "", UNKNOWN_TYPE))]
+        if kind == "pointer":
+            return self._pointer(known.name, node)
+        if kind == "parent":
+            return [(TRUE, Ptr("parent", None, "", "dentry", CType("dentry")))]
+        return None
+
+    def _error(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        x = self.x
+        result = FALSE
+        for g, v in x.each(values[0]) if values else []:
+            bad = FALSE
+            if is_error(v):
+                bad = TRUE
+            elif isinstance(v, Const) and v.number == 0:
+                bad = TRUE if "null" in effect.arguments else FALSE
+            elif isinstance(v, (Const, Fn)):
+                bad = FALSE
+            elif isinstance(v, Ptr) and v.via is None and not v.path.startswith("call:"):
+                bad = FALSE
+            else:
+                bad = x.record.atom("free", ("error", key(v)), f"IS_ERR({x.text(args[0]) if args else '?'})")
+                if "null" in effect.arguments:
+                    bad = x.bdd.disjoin(bad, x.bdd.negate(x.nonzero(v)))
+            result = x.bdd.disjoin(result, x.bdd.conjoin(g, bad))
+        return [(TRUE, Bool(result))]
+
+    def _nonnull(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        self.x.record.condition = self.x.bdd.without(self.x.record.condition, self.x.truths(values[0]) if values else FALSE)
+        return None
+
+    def _noreturn(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        self.x.record.condition = FALSE
+        return [(TRUE, Const(0))]
+
+    def _teardown(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        self.x.record.emit(Event("call", "sb", effect.arguments[0], source=self.x.where(node), note=known.name + "()"))
+        return None
+
+    def _format(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+        index = effect.index(0)
+        if index >= len(args):
+            return None
+        text = self.x.frame.piece.string(args[index])
+        position = index + 1
+        for specifier, rest in _SPECIFIER.findall(text):
+            if specifier == "%":
+                continue
+            touched = (specifier == "s") or (specifier == "p" and rest[:1] in ("d", "D", "I", "i", "U", "M", "m", "h", "E", "g", "B", "N", "b", "V", "a", "t", "C", "G"))
+            if touched:
+                member = "d_name" if specifier == "p" and rest[:1] == "d" else "*"
+                self._touch("read", known, Effect("read", (str(position), member)), values, node)
+            position += 1
+        return None
+
+    def _container(self, args: list[tree_sitter.Node]) -> Multi:
+        x = self.x
+        if len(args) < 3:
+            return []
+        tag = x.text(args[1]).replace("struct ", "").strip()
+        tag = re.sub(r"\W", "", tag)
+        if tag in x.frame.types:
+            tag = x.frame.types[tag].tag
+        member = x.text(args[2])
+        result: Multi = []
+        for g, v in x.each(x.value(args[0])):
+            if not isinstance(v, Ptr):
+                result.append((g, v))
+            elif v.field == member or v.field.endswith("." + member):
+                field = v.field[: -len(member)].rstrip(".")
+                result.append((g, v._replace(field=field, ctype=CType(tag), otype=v.otype if field else tag)))
+            else:
+                result.append((g, v._replace(field="", ctype=CType(tag), otype=tag)))
+        return result
+
+    # -- loops, guards -----------------------------------------------------------------------------
+
+    def iterate(self, macro: str, condition: tree_sitter.Node) -> int:
+        """One step of a list iterator macro; the condition under which there is an element."""
+        x = self.x
+        inner = condition.named_children[0] if condition.named_children else condition
+        args = _flatten(inner)
+        if macro.startswith(("list", "hlist", "rbtree", "rb_")):
+            position, head = 0, 2 if "safe" in macro and len(args) > 2 else 1
+        else:
+            position, head = _HEADS.get(macro.split("_")[0], (0, 1))
+        more = x.record.fresh(f"{macro}: another element")
+        if head >= len(args) or position >= len(args):
+            return more
+        element: Multi = []
+        for g, v in x.each(x.value(args[head])):
+            if isinstance(v, Ptr) and not v.path.startswith("local:"):
+                via: int | None = None
+                if not v.path.startswith("static:"):
+                    via = x.record.emit(Event("read", v.path, v.field or "*", source=x.where(condition), via=v.via,
+                                              debug=x.record.debug > 0, type=v.otype, note=macro + "()"), g)
+                    via = None if x.record.sink is not None else via
+                path = v.path if v.path.endswith(f"->[{v.field}]") else f"{v.path}->[{v.field}]"
+                element.append((g, Ptr(path, via, "", "", UNKNOWN_TYPE)))
+        for later in args[position + 1:head]:
+            if later.type == "identifier" and macro.startswith(("list", "hlist", "rbtree")):
+                x.assign(x.text(later), [(TRUE, Sym(("next", self._next())))])
+        if element and args[position].type == "identifier":
+            name = x.text(args[position])
+            ctype = x.frame.types.get(name, UNKNOWN_TYPE)
+            typed: Multi = [(g, v._replace(otype=ctype.tag, ctype=CType(ctype.tag)) if isinstance(v, Ptr) and ctype.tag else v) for g, v in element]
+            saved = x.record.condition
+            x.record.condition = x.bdd.conjoin(saved, more)
+            x.assign(name, typed)
+            x.record.condition = saved
+        return more
+
+    def scoped(self, word: str, condition: tree_sitter.Node | None, node: tree_sitter.Node) -> None:
+        """A scoped_guard() statement: its body between taking and dropping the lock."""
+        x = self.x
+        inner = condition.named_children[0] if condition is not None and condition.named_children else None
+        args = _flatten(inner) if inner is not None else []
+        release = self._acquire(x.text(args[0]) if args else "", args[1:], node)
+        body = node.child_by_field_name("consequence")
+        if body is not None:
+            x.statement(body)
+        release()
+
+    def _guard(self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
+        inner = function.child_by_field_name("arguments")
+        kind = self.x.text(inner.named_children[0]) if inner is not None and inner.named_children else ""
+        self.x.frame.cleanups.append((self.x.record.condition, self._acquire(kind, args, node)))
+        return [(TRUE, Const(0))]
+
+    def _acquire(self, kind: str, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Callable[[], None]:
+        x = self.x
+        if kind == "rcu":
+            x.record.emit(Event("enter", "", "", source=x.where(node), note="guard(rcu)"))
+            return lambda: void(x.record.emit(Event("leave", "", "", source=x.where(node), note="guard(rcu)")))
+        value = "shared" if "read" in kind else "exclusive"
+        values = [x.value(a) for a in args]
+        if kind.startswith(("mutex", "rwsem")):
+            x.record.emit(Event("block", "", source=x.where(node), note=f"guard({kind}) may sleep"))
+        elif "spin" not in kind and "lock" not in kind:
+            x.record.gap(f"guard({kind}) is not known", x.where(node))
+        effect = Effect("lock", ("0",))
+        self._locking(effect, values, node, "lock", value, TRUE, f"guard({kind})")
+        return lambda: self._locking(effect, values, node, "unlock", value, TRUE, f"guard({kind})")
+
+    # -- macros ------------------------------------------------------------------------------------
+
+    def expand(self, macro: Macro, args: list[str]) -> Multi:
+        """Evaluate a macro with its arguments' text put in; the value of its last expression."""
+        x = self.x
+        if len(self.macros) >= MAX_MACRO_DEPTH:
+            x.record.gap(f"macros nested deeper than {MAX_MACRO_DEPTH}", x.where())
+            return [(TRUE, Sym(("macro", self._next())))]
+        body = macro.body
+        if macro.params:
+            variadic = macro.params[-1].endswith("...")
+            names = [p.removesuffix("...") or "__VA_ARGS__" for p in macro.params]
+            bound = dict(zip(names, args, strict=False))
+            if variadic:
+                bound[names[-1]] = ", ".join(args[len(names) - 1:])
+            body = re.sub(r",\s*##\s*(\w+)", lambda m: f", {bound[m.group(1)]}" if bound.get(m.group(1)) else "", body)
+            body = re.sub(r"(?<!#)#(?!#)\s*(\w+)", lambda m: '"text"' if m.group(1) in bound else m.group(), body)
+            body = re.sub(r"\b[A-Za-z_]\w*\b", lambda m: bound.get(m.group(), m.group()), body)
+            body = re.sub(r"\s*##\s*", "", body)
+        piece = parse("void f(void) {" + body + "\n;}", 0)
+        if errors(piece.root):
+            x.record.gap(f"macro {macro.name} does not parse once expanded", x.where())
+            return [(TRUE, Sym(("macro", self._next())))]
+        function = piece.root.named_children[0]
+        compound = function.child_by_field_name("body")
+        frame = x.frame
+        saved, frame.piece = frame.piece, piece
+        line, frame.line = frame.line, frame.line or x.frame.file.line(saved.offset + self.at)
+        self.macros.append(macro.name)
+        try:
+            return self._run_macro(compound) if compound is not None else []
+        finally:
+            self.macros.pop()
+            frame.piece, frame.line = saved, line
+
+    def _run_macro(self, compound: tree_sitter.Node) -> Multi:
+        children = [c for c in compound.named_children if c.type != "comment" and not (c.type == "expression_statement" and not c.named_children)]
+        if not children:
+            return [(TRUE, Const(0))]
+        for child in children[:-1]:
+            self.x.statement(child)
+        last = children[-1]
+        if last.type == "expression_statement" and last.named_children:
+            return self.x.value(last.named_children[0])
+        self.x.statement(last)
+        return [(TRUE, Const(0))]
+
+    # -- tracepoints -------------------------------------------------------------------------------
+
+    def _tracepoint(self, name: str, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
+        """A tracepoint: what its TP_fast_assign() reads, when it is enabled."""
+        x = self.x
+        if name.endswith("_enabled") and not args:
+            return [(TRUE, Bool(x.record.fresh(f"{name}()")))]
+        x.record.debug += 1
+        try:
+            values = [x.value(a) for a in args]
+            found = self._trace_body(name.removeprefix("trace_"))
+            enabled = x.record.fresh(f"tracepoint {name.removeprefix('trace_')} is enabled")
+            saved = x.record.condition
+            x.record.condition = x.bdd.conjoin(saved, enabled)
+            if found is None:
+                for index in range(len(values)):
+                    self._touch("read", KernelFunction(name, (), ""), Effect("read", (str(index),)), values, node)
+            else:
+                self._run_trace(name, *found, values)
+            x.record.condition = saved
+        finally:
+            x.record.debug -= 1
+        return [(TRUE, Const(0))]
+
+    def _trace_body(self, event: str) -> tuple[SourceFile, str, int, int] | None:
+        x = self.x
+        pattern = re.compile(rf"\b(TRACE_EVENT|TRACE_EVENT_CONDITION|DEFINE_\w+)\s*\(\s*(?:(\w+)\s*,\s*)?{re.escape(event)}\s*[,)]")
+        for file in (*x.scope.own, *x.scope.tree.headers(x.frame.file.path)):
+            if event not in file.text or "TRACE" not in file.text:
+                continue
+            match = pattern.search(file.code)
+            if not match:
+                continue
+            if match.group(1).startswith("TRACE_EVENT"):
+                return self._block_of(file, match.start())
+            group = match.group(2)
+            if group is None:
+                for macro in file.macros.get(match.group(1), ()):
+                    inner = re.match(r"DEFINE_EVENT\w*\(\s*(\w+)", macro.body)
+                    group = inner.group(1) if inner else None
+            if group:
+                declared = re.search(rf"DECLARE_EVENT_CLASS\s*\(\s*{re.escape(group)}\s*,", file.code)
+                if declared:
+                    return self._block_of(file, declared.start())
+        return None
+
+    def _block_of(self, file: SourceFile, start: int) -> tuple[SourceFile, str, int, int] | None:
+        opening = file.code.index("(", start)
+        end = closing(file.code, opening)
+        proto = re.compile(r"TP_PROTO\s*\(").search(file.code, start, end)
+        assign = re.compile(r"TP_fast_assign\s*\(").search(file.code, start, end)
+        if end < 0 or not proto or not assign:
+            return None
+        names = file.code[proto.end():closing(file.code, proto.end() - 1) - 1]
+        return file, " ".join(names.split()), assign.end(), closing(file.code, assign.end() - 1) - 1
+
+    def _run_trace(self, name: str, file: SourceFile, proto: str, start: int, end: int, values: list[Multi]) -> None:
+        head = f"void {name}({proto}) {{"
+        self.x.scope.use(file)
+        piece = parse(head + file.text[start:end] + "}", start - len(head))
+        self.x.run_piece(file, name, piece, values)
+
+
+def void(_: object) -> None:
+    """Discard a value."""
+
+
+def _rootless(value: Multi) -> Multi:
+    return [(g, v._replace(via=None) if isinstance(v, Ptr) else v) for g, v in value]
+
+
+def _flatten(node: tree_sitter.Node) -> list[tree_sitter.Node]:
+    if node.type == "comma_expression":
+        return [a for child in node.named_children for a in _flatten(child)]
+    return [node]
+
+
+_Effect = Callable[[Calls, KernelFunction, Effect, list[Multi], list[tree_sitter.Node], tree_sitter.Node], Multi | None]
+
+_EFFECTS: dict[str, _Effect] = {
+    "value": Calls._value,
+    "load": Calls._load,
+    "store-through": Calls._store_through,
+    "exchange-through": Calls._store_through,
+    "exchange": Calls._store_through,
+    "cmpxchg": Calls._store_through,
+    "read": Calls._read,
+    "write": Calls._write,
+    "free": Calls._free,
+    "defer": Calls._defer,
+    "call": Calls._call_later,
+    "work": Calls._work,
+    "last": Calls._last,
+    "kref": Calls._kref,
+    "block": Calls._block,
+    "block-gfp": Calls._block,
+    "lock": Calls._lock,
+    "unlock": Calls._lock,
+    "trylock": Calls._trylock,
+    "enter": Calls._section,
+    "leave": Calls._section,
+    "wait": Calls._section,
+    "get": Calls._reference,
+    "put": Calls._reference,
+    "returns": Calls._returns,
+    "error": Calls._error,
+    "nonnull": Calls._nonnull,
+    "noreturn": Calls._noreturn,
+    "teardown": Calls._teardown,
+    "format": Calls._format,
+}
+
+__all__ = ["Calls", "Value"]

@@ -1,0 +1,1120 @@
+"""Abstract execution of C functions: what a method does, as guarded events.
+
+Every path is followed at once under its condition. Reads of memory that another CPU may change yield
+values tied to the read event; branches on them go both ways. Loops are unrolled `UNROLL` times, loops inside loops once. Functions
+of the filesystem and inline functions of headers are followed; others do what
+`spec/kernel_functions.toml` says, or are recorded as ``opaque`` for what they are handed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import tree_sitter
+
+from ..spec.kernel_functions import KernelFunction, table
+from ..spec.program import Event, Source
+from .bdd import FALSE, TRUE
+from .calls import Calls
+from .parse import Parsed, errors, parse
+from .recorder import Abandon, Pending, Recorder
+from .source import Definition, SourceFile
+from .tree import Scope
+from .types import Types, declared, type_tag
+from .values import NULL, UNKNOWN_TYPE, Bool, Const, CType, Fn, Multi, Ptr, Sym, Value, is_error, key
+
+UNROLL = 2
+MAX_DEPTH = 40
+MAX_STATEMENTS = 30_000
+MAX_FOLLOWED = 2_500
+MAX_ALTERNATIVES = 5
+MAX_SCALARS = 2
+MAX_POINTERS = 3
+
+_Handler = Callable[["Executor", tree_sitter.Node], Multi]
+_NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)[uUlL]*$")
+_ERRNO = re.compile(r"E[A-Z0-9]{2,}$")
+
+
+@dataclass
+class Frame:
+    """One activation of a function."""
+
+    file: SourceFile
+    piece: Parsed
+    name: str
+    env: dict[str, Multi] = field(default_factory=dict)
+    types: dict[str, CType] = field(default_factory=dict)
+    returned: Multi = field(default_factory=list)
+    gotos: dict[str, int] = field(default_factory=dict)
+    breaks: list[int] = field(default_factory=list)
+    continues: list[int] = field(default_factory=list)
+    line: int = 0
+    serial: int = 0
+    cleanups: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
+
+
+class Executor:
+    """Executes one method. `facts` fixes symbolic tests: ``{key: truth}``, e.g. of ``flags & LOOKUP_RCU``.
+    Calls are followed down to `depth`."""
+
+    def __init__(self, scope: Scope, types: Types, facts: dict[tuple[object, ...], bool] | None = None,
+                 depth: int = MAX_DEPTH) -> None:
+        self.scope = scope
+        self.types = types
+        self.record = Recorder()
+        self.bdd = self.record.bdd
+        self.facts = facts or {}
+        self.depth = depth
+        self.frames: list[Frame] = []
+        self.statements = 0
+        self.followed: dict[str, None] = {}
+        self.memory: dict[tuple[str, str], Multi] = {}
+        self.calls = Calls(self)
+        self._parsed: dict[tuple[str, int], list[tuple[int, Parsed, SourceFile, Definition]]] = {}
+        self._serial = 0
+        self._nested = 0
+
+    # -- positions ---------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> Frame:
+        return self.frames[-1]
+
+    def where(self, node: tree_sitter.Node | None = None) -> Source:
+        """The source position of `node` in the function being executed."""
+        frame = self.frame
+        if frame.line:
+            return Source(frame.file.path, frame.line, frame.name)
+        offset = frame.piece.offset + (node.start_byte if node is not None else 0)
+        return Source(frame.file.path, frame.file.line(offset), frame.name)
+
+    def text(self, node: tree_sitter.Node) -> str:
+        """The source text of `node` on one line."""
+        return " ".join(self.frame.piece.string(node).split())
+
+    @property
+    def following(self) -> bool:
+        """Whether calls are still followed: not below `depth`, nor after so many statements that a program
+        nears its limit."""
+        return self.statements < MAX_FOLLOWED and len(self.frames) < self.depth
+
+    # -- running a function ------------------------------------------------------------------------
+
+    def run(self, name: str, user: SourceFile, arguments: list[Multi]) -> Multi:
+        """Execute function `name` as seen from `user`; its possible results under their conditions."""
+        if not self.frames:
+            self.scope.entry = user.path
+        found = self.scope.find(name, "function", user)
+        result: Multi = []
+        conditions = self._alternatives(found)
+        for under, (file, definition) in zip(conditions, found, strict=True):
+            saved = self.record.condition
+            self.record.condition = self.bdd.conjoin(saved, under)
+            if self.record.condition != FALSE:
+                result += self._activate(file, definition, arguments)
+            self.record.condition = saved
+        return result
+
+    def _alternatives(self, found: tuple[tuple[SourceFile, Definition], ...]) -> list[int]:
+        if len(found) == 1:
+            return [TRUE]
+        conditions, taken = [], FALSE
+        for _, definition in found[:-1]:
+            under = TRUE
+            for text in definition.condition:
+                if not re.match(r"!defined\(_", text):
+                    under = self.bdd.conjoin(under, self.configured(text))
+            under = self.bdd.without(under, taken)
+            taken = self.bdd.disjoin(taken, under)
+            conditions.append(under)
+        return [*conditions, self.bdd.negate(taken)]
+
+    def configured(self, text: str) -> int:
+        """A preprocessor condition as a path condition over configuration symbols."""
+        text = text.strip()
+        while text.startswith("(") and _closes_at_end(text):
+            text = text[1:-1].strip()
+        for sign, join in (("||", self.bdd.disjoin), ("&&", self.bdd.conjoin)):
+            parts = _split(text, sign)
+            if len(parts) > 1:
+                result = self.configured(parts[0])
+                for part in parts[1:]:
+                    result = join(result, self.configured(part))
+                return result
+        if text.startswith("!"):
+            return self.bdd.negate(self.configured(text[1:]))
+        match = re.fullmatch(r"(?:defined\s*\(?|IS_ENABLED\s*\(|IS_REACHABLE\s*\(|IS_BUILTIN\s*\()\s*(\w+)\s*\)?", text)
+        if match:
+            name = match.group(1)
+            if name in ("__KERNEL__", "CONFIG_MMU"):
+                return TRUE
+            return self.record.atom("stable", ("config", name), name)
+        if text in ("0", "1"):
+            return TRUE if text == "1" else FALSE
+        return self.record.atom("stable", ("config", text), text)
+
+    def _activate(self, file: SourceFile, definition: Definition, arguments: list[Multi]) -> Multi:
+        if any(f.file is file and f.name == definition.name for f in self.frames):
+            self.record.gap(f"{definition.name}() calls itself", Source(file.path, file.line(definition.start), definition.name))
+            return [(TRUE, Sym(("recursion", definition.name, self.statements)))]
+        if len(self.frames) >= MAX_DEPTH:
+            self.record.gap(f"calls nested deeper than {MAX_DEPTH}", Source(file.path, file.line(definition.start), definition.name))
+            raise Abandon
+        self.scope.use(file)
+        self.followed[f"{file.path}:{definition.name}"] = None
+        result: Multi = []
+        for under, piece in self.bodies(file, definition):
+            saved = self.record.condition
+            self.record.condition = self.bdd.conjoin(saved, under)
+            if self.record.condition != FALSE:
+                result += self.run_piece(file, definition.name, piece, arguments)
+            self.record.condition = saved
+        return result
+
+    def bodies(self, file: SourceFile, definition: Definition) -> list[tuple[int, Parsed]]:
+        """The parsed function; two alternatives where preprocessor branches cut through its statements."""
+        text = file.text[definition.start:definition.end]
+        piece = parse(text, definition.start)
+        bad = errors(piece.root)
+        if not bad and not definition.broken:
+            return [(TRUE, piece)]
+        if re.search(r"^[ \t]*#[ \t]*(if|else)", text, re.M):
+            name = ("variant", file.path, definition.name)
+            under = self.record.atom("stable", name, f"preprocessor branches of {definition.name}()")
+            variants = [(under, parse(_choose(text, True), definition.start)),
+                        (self.bdd.negate(under), parse(_choose(text, False), definition.start))]
+            if not any(errors(p.root) for _, p in variants):
+                return variants
+        line = file.line(definition.start + (bad[0].start_byte if bad else 0))
+        self.record.gap(f"{definition.name}() does not parse", Source(file.path, line, definition.name))
+        return [(TRUE, piece)]
+
+    def run_piece(self, file: SourceFile, name: str, piece: Parsed, arguments: list[Multi]) -> Multi:
+        """Execute the function definition that `piece` holds; its possible results."""
+        node = next((c for c in _descend(piece.root) if c.type == "function_definition"), None)
+        body = node.child_by_field_name("body") if node is not None else None
+        if node is None or body is None:
+            self.record.gap(f"{name}() does not parse", Source(file.path, file.line(max(0, piece.offset)), name))
+            return [(TRUE, Sym(("unparsed", name)))]
+        self._serial += 1
+        frame = Frame(file, piece, name, serial=self._serial)
+        self.frames.append(frame)
+        entry = self.record.condition
+        try:
+            for position, (name, ctype) in enumerate(parameters(piece, node)):
+                frame.types[name] = ctype
+                if position < len(arguments):
+                    frame.env[name] = [(g, retype(v, ctype)) for g, v in arguments[position]]
+            self.statement(body)
+            for under, release in reversed(frame.cleanups):
+                self.record.condition = under
+                release()
+        finally:
+            self.frames.pop()
+            self.record.condition = entry
+        return self.merge(frame.returned)
+
+    # -- statements --------------------------------------------------------------------------------
+
+    def statement(self, node: tree_sitter.Node) -> None:
+        """Execute one statement under the current condition, and leave the condition of what follows it."""
+        if self.record.condition == FALSE and not self._has_label(node):
+            return
+        self.statements += 1
+        if self.statements > MAX_STATEMENTS:
+            self.record.gap(f"more than {MAX_STATEMENTS} statements", self.where(node))
+            raise Abandon
+        handler = _STATEMENTS.get(node.type)
+        if handler is not None:
+            handler(self, node)
+        elif node.is_error or node.is_missing:
+            self.record.gap("a statement does not parse", self.where(node))
+        elif node.type.endswith("expression") or node.type in ("identifier", "number_literal"):
+            self.value(node)
+
+    def _has_label(self, node: tree_sitter.Node) -> bool:
+        if not self.frame.gotos:
+            return False
+        return any(n.type == "labeled_statement" for n in _descend(node))
+
+    def _compound(self, node: tree_sitter.Node) -> None:
+        children = node.named_children
+        for child in children:
+            self.statement(child)
+        labels = [(i, self.text(c.children[0])) for i, c in enumerate(children) if c.type == "labeled_statement"]
+        for index, label in labels:
+            back = self.frame.gotos.pop(label, FALSE)
+            if back != FALSE:
+                after = self.record.condition
+                self.record.condition = back
+                self.frame.gotos[label] = FALSE
+                for child in children[index:]:
+                    self.statement(child)
+                self.frame.gotos.pop(label, None)
+                self.record.condition = self.bdd.disjoin(after, self.record.condition)
+
+    def _label(self, node: tree_sitter.Node) -> None:
+        label = self.text(node.children[0])
+        arrived = self.frame.gotos.pop(label, FALSE)
+        self.record.condition = self.record.widen(self.bdd.disjoin(self.record.condition, arrived))
+        for child in node.named_children[1:]:
+            self.statement(child)
+
+    def _goto(self, node: tree_sitter.Node) -> None:
+        label = self.text(node.named_children[0])
+        gotos = self.frame.gotos
+        gotos[label] = self.bdd.disjoin(gotos.get(label, FALSE), self.record.condition)
+        self.record.condition = FALSE
+
+    def _return(self, node: tree_sitter.Node) -> None:
+        value: Multi = [(TRUE, Const(0))]
+        if node.named_children:
+            value = self.value(node.named_children[0])
+        self.frame.returned += [(self.bdd.conjoin(g, self.record.condition), v) for g, v in value]
+        self.record.condition = FALSE
+
+    def _if(self, node: tree_sitter.Node) -> None:
+        condition = node.child_by_field_name("condition")
+        scoped = self.frame.piece.words.get(node.start_byte)
+        if scoped:
+            self.calls.scoped(scoped, condition, node)
+            return
+        holds = self.truth(condition) if condition is not None else self.record.fresh("?")
+        consequence = node.child_by_field_name("consequence")
+        alternative = node.child_by_field_name("alternative")
+        entry = self.record.condition
+        self.record.condition = self.bdd.conjoin(entry, holds)
+        if consequence is not None:
+            self.statement(consequence)
+        after = self.record.condition
+        self.record.condition = self.bdd.without(entry, holds)
+        if alternative is not None:
+            for child in alternative.named_children:
+                self.statement(child)
+        self.record.condition = self.record.widen(self.bdd.disjoin(after, self.record.condition))
+
+    def _loop(self, node: tree_sitter.Node) -> None:
+        macro = self.frame.piece.words.get(node.start_byte)
+        initializer = node.child_by_field_name("initializer")
+        condition = node.child_by_field_name("condition")
+        update = node.child_by_field_name("update")
+        body = node.child_by_field_name("body")
+        if initializer is not None:
+            self.statement(initializer)
+        first = node.type == "do_statement"
+        left = FALSE
+        self._nested += 1
+        for _ in range(UNROLL if self._nested == 1 else 1):
+            if macro and condition is not None:
+                more = self.calls.iterate(macro, condition)
+            elif first or condition is None:
+                more = TRUE
+            else:
+                more = self.truth(condition)
+            left = self.bdd.disjoin(left, self.bdd.without(self.record.condition, more))
+            self.record.condition = self.bdd.conjoin(self.record.condition, more)
+            self.frame.breaks.append(FALSE)
+            self.frame.continues.append(FALSE)
+            if body is not None:
+                self.statement(body)
+            self.record.condition = self.bdd.disjoin(self.record.condition, self.frame.continues.pop())
+            left = self.bdd.disjoin(left, self.frame.breaks.pop())
+            if update is not None and self.record.condition != FALSE:
+                self.value(update)
+            if node.type == "do_statement" and condition is not None:
+                more = self.truth(condition)
+                left = self.bdd.disjoin(left, self.bdd.without(self.record.condition, more))
+                self.record.condition = self.bdd.conjoin(self.record.condition, more)
+            if self.record.condition == FALSE:
+                break
+        self._nested -= 1
+        self.record.condition = self.record.widen(self.bdd.disjoin(left, self.record.condition))
+
+    def _break(self, node: tree_sitter.Node) -> None:
+        if self.frame.breaks:
+            self.frame.breaks[-1] = self.bdd.disjoin(self.frame.breaks[-1], self.record.condition)
+        self.record.condition = FALSE
+
+    def _continue(self, node: tree_sitter.Node) -> None:
+        if self.frame.continues:
+            self.frame.continues[-1] = self.bdd.disjoin(self.frame.continues[-1], self.record.condition)
+        self.record.condition = FALSE
+
+    def _switch(self, node: tree_sitter.Node) -> None:
+        subject = node.child_by_field_name("condition")
+        body = node.child_by_field_name("body")
+        if subject is None or body is None:
+            return
+        value = self.value(subject)
+        entry = self.record.condition
+        cases = [c for c in body.named_children if c.type == "case_statement"]
+        tests: dict[int, int] = {}
+        taken = FALSE
+        for case in cases:
+            label = case.child_by_field_name("value")
+            if label is not None:
+                self.record.condition = entry
+                tests[case.id] = self.bdd.without(self.equal(value, self.value(label)), taken)
+                taken = self.bdd.disjoin(taken, tests[case.id])
+        self.frame.breaks.append(FALSE)
+        self.record.condition = FALSE
+        for child in body.named_children:
+            if child.type == "case_statement":
+                arrives = tests.get(child.id, self.bdd.negate(taken))
+                self.record.condition = self.bdd.disjoin(self.record.condition, self.bdd.conjoin(entry, arrives))
+                label = child.child_by_field_name("value")
+                for inner in child.named_children:
+                    if label is None or inner.id != label.id:
+                        self.statement(inner)
+            else:
+                self.statement(child)
+        missed = FALSE
+        if all(c.child_by_field_name("value") is not None for c in cases):
+            missed = self.bdd.without(entry, taken)
+        after = self.bdd.disjoin(self.bdd.disjoin(self.record.condition, self.frame.breaks.pop()), missed)
+        self.record.condition = self.record.widen(after)
+
+    def _preprocessor(self, node: tree_sitter.Node) -> None:
+        kind = node.children[0].type if node.children else ""
+        subject = node.child_by_field_name("name") or node.child_by_field_name("condition")
+        text = self.text(subject) if subject is not None else "?"
+        holds = self.configured(text if kind == "#if" or kind == "#elif" else f"defined({text})")
+        if kind == "#ifndef":
+            holds = self.bdd.negate(holds)
+        alternative = node.child_by_field_name("alternative")
+        entry = self.record.condition
+        self.record.condition = self.bdd.conjoin(entry, holds)
+        skip = {n.id for n in (subject, alternative) if n is not None}
+        for child in node.named_children:
+            if child.id not in skip:
+                self.statement(child)
+        after = self.record.condition
+        self.record.condition = self.bdd.without(entry, holds)
+        if alternative is not None:
+            if alternative.type == "preproc_else":
+                for child in alternative.named_children:
+                    self.statement(child)
+            else:
+                self._preprocessor(alternative)
+        self.record.condition = self.bdd.disjoin(after, self.record.condition)
+
+    def _declaration(self, node: tree_sitter.Node) -> None:
+        kind = node.child_by_field_name("type")
+        tag = type_tag(self.frame.piece, kind)
+        for declarator in node.children_by_field_name("declarator"):
+            target, initial = declarator, None
+            if declarator.type == "init_declarator":
+                inner = declarator.child_by_field_name("declarator")
+                target, initial = inner or declarator, declarator.child_by_field_name("value")
+            name, ctype = declared(self.frame.piece, target, tag)
+            if not name:
+                continue
+            self.frame.types[name] = ctype
+            if initial is None:
+                self.frame.env.pop(name, None)
+            elif initial.type == "initializer_list":
+                self.initialise(Ptr(self.local(name), None, "", tag, ctype), initial)
+            else:
+                self.assign(name, self.value(initial))
+
+    def initialise(self, target: Ptr, node: tree_sitter.Node) -> None:
+        """Execute an initialiser list into a local structure."""
+        for child in node.named_children:
+            if child.type == "initializer_pair":
+                names = [c for c in child.children_by_field_name("designator") if c.type == "field_designator"]
+                value = child.child_by_field_name("value")
+                if value is not None and names:
+                    member = ".".join(self.text(n).lstrip(".") for n in names)
+                    if value.type == "initializer_list":
+                        self.initialise(target._replace(field=_join(target.field, member)), value)
+                    else:
+                        self.memory[(target.path, _join(target.field, member))] = self.value(value)
+                elif value is not None:
+                    self.value(value)
+            elif child.type != "comment":
+                self.value(child)
+
+    def local(self, name: str) -> str:
+        """The access path of local variable `name` of the current activation."""
+        return f"local:{self.frame.serial}:{name}"
+
+    def assign(self, name: str, value: Multi) -> None:
+        """Assign to a local variable under the current condition."""
+        ctype = self.frame.types.get(name, UNKNOWN_TYPE)
+        here = self.record.condition
+        old = [(self.bdd.without(g, here), v) for g, v in self.frame.env.get(name, [])]
+        new = [(self.bdd.conjoin(g, here), retype(v, ctype)) for g, v in value]
+        self.frame.env[name] = self.merge(old + new)
+
+    # -- values ------------------------------------------------------------------------------------
+
+    def merge(self, value: Multi) -> Multi:
+        """Alternatives with equal values joined, impossible ones dropped, many scalars made one unknown."""
+        joined: dict[Value, int] = {}
+        flag, under = FALSE, FALSE
+        for g, v in value:
+            if g == FALSE:
+                continue
+            if isinstance(v, Bool):
+                flag = self.bdd.disjoin(flag, self.bdd.conjoin(g, v.condition))
+                under = self.bdd.disjoin(under, g)
+            else:
+                joined[v] = self.bdd.disjoin(joined.get(v, FALSE), g)
+        scalars = [v for v in joined if isinstance(v, Sym)]
+        if len(scalars) > MAX_SCALARS:
+            rest = FALSE
+            for v in scalars:
+                rest = self.bdd.disjoin(rest, joined.pop(v))
+            joined[Sym(("many", self.statements, len(self.record.atoms)))] = rest
+        if len(joined) > MAX_ALTERNATIVES:
+            for v in [v for v in joined if isinstance(v, Const) and v != NULL and not is_error(v)]:
+                joined[Sym(("many", self.statements))] = self.bdd.disjoin(joined.get(Sym(("many", self.statements)), FALSE), joined.pop(v))
+        self._merge_pointers(joined)
+        if under != FALSE:
+            joined[Bool(self.record.widen(flag))] = under
+        return [(self.record.widen(g), v) for v, g in joined.items()]
+
+    def _merge_pointers(self, joined: dict[Value, int]) -> None:
+        """One pointer for many that were read at different times from one place. It then counts as reached
+        whatever was read, which adds accesses; for an inode, whose NULL matters, that is noted as a gap."""
+        if len(joined) <= MAX_POINTERS:
+            return
+        groups: dict[Ptr, list[Ptr]] = {}
+        for v in joined:
+            if isinstance(v, Ptr) and v.via is not None:
+                groups.setdefault(v._replace(via=None), []).append(v)
+        for whole, members in groups.items():
+            if len(members) > MAX_POINTERS:
+                for v in members:
+                    joined[whole] = self.bdd.disjoin(joined.get(whole, FALSE), joined.pop(v))
+                if whole.path in ("inode", "dir"):
+                    self.record.gap(f"more than {MAX_POINTERS} reads of d_inode come together", Source(self.frame.file.path if self.frames else ""))
+
+    def each(self, value: Multi) -> list[tuple[int, Value]]:
+        """The alternatives of `value` that are possible here."""
+        return [(g, v) for g, v in value if self.bdd.conjoin(g, self.record.condition) != FALSE]
+
+    def value(self, node: tree_sitter.Node) -> Multi:
+        """Evaluate an expression under the current condition; events of its side effects are recorded."""
+        handler = _EXPRESSIONS.get(node.type)
+        if handler is not None:
+            return handler(self, node)
+        if node.is_error or node.is_missing:
+            self.record.gap("an expression does not parse", self.where(node))
+        return [(TRUE, Sym(("text", self.text(node))))]
+
+    def truth(self, node: tree_sitter.Node) -> int:
+        """The condition under which the expression `node` is not zero."""
+        return self.truths(self.value(node), self.text(node))
+
+    def truths(self, value: Multi, text: str = "") -> int:
+        """The condition under which `value` is not zero."""
+        result = FALSE
+        for g, v in self.each(value):
+            result = self.bdd.disjoin(result, self.bdd.conjoin(g, self.nonzero(v, text)))
+        return self.record.widen(result)
+
+    def nonzero(self, value: Value, text: str = "") -> int:
+        """The condition under which one alternative is not zero."""
+        if isinstance(value, Bool):
+            return value.condition
+        if isinstance(value, Fn):
+            return TRUE
+        if isinstance(value, Const):
+            if value.number is not None:
+                return TRUE if value.number else FALSE
+            return TRUE if is_error(value) else self.record.atom("stable", ("const", value.name), value.name)
+        if isinstance(value, Ptr):
+            if value.path.startswith(("static:", "call:")) and not value.field:
+                return self.record.atom("free", ("nonzero", value.path), text)
+            if value.via is None or value.field:
+                return TRUE
+            scalar = value.ctype.known and value.ctype.depth < 0
+            kind = "free" if scalar else "nonnull"
+            return self.record.atom(kind, ("nonzero", value.path, value.via), f"{value.path} is not NULL" if kind == "nonnull" else text, value.via if kind == "nonnull" else None)
+        fact = self.facts.get(value.key)
+        if fact is not None:
+            return TRUE if fact else FALSE
+        return self.record.atom("free", ("nonzero", value.key), text)
+
+    def equal(self, left: Multi, right: Multi, text: str = "") -> int:
+        """The condition under which two values are equal."""
+        result = FALSE
+        for ga, a in self.each(left):
+            for gb, b in self.each(right):
+                both = self.bdd.conjoin(ga, gb)
+                if both != FALSE:
+                    result = self.bdd.disjoin(result, self.bdd.conjoin(both, self._equal(a, b, text)))
+        return self.record.widen(result)
+
+    def _equal(self, a: Value, b: Value, text: str) -> int:
+        if key(a) == key(b):
+            return TRUE
+        for one, other in ((a, b), (b, a)):
+            if isinstance(other, Const) and other.number == 0:
+                return self.bdd.negate(self.nonzero(one, text))
+            if isinstance(other, Const) and other.number == 1 and isinstance(one, Bool):
+                return one.condition
+        if isinstance(a, Const) and isinstance(b, Const):
+            if a.number is not None and b.number is not None:
+                return TRUE if a.number == b.number else FALSE
+            if is_error(a) or is_error(b):
+                return FALSE
+        for one, other in ((a, b), (b, a)):
+            if is_error(other) and isinstance(one, (Bool, Fn)):
+                return FALSE
+            if is_error(other) and isinstance(one, Const) and one.number is not None:
+                return FALSE
+            if is_error(other) and isinstance(one, Ptr) and one.via is None:
+                return FALSE
+        first, second = sorted((str(key(a)), str(key(b))))
+        return self.record.atom("free", ("equal", first, second), text)
+
+    # -- memory ------------------------------------------------------------------------------------
+
+    def load(self, address: Multi, node: tree_sitter.Node) -> Multi:
+        """What stands at `address`; a read event for memory that is not the function's own."""
+        result: Multi = []
+        for g, place in self.each(address):
+            if isinstance(place, Ptr) and place.path.startswith("local:"):
+                result += [(self.bdd.conjoin(g, h), v) for h, v in self._load_local(place)]
+            elif isinstance(place, Ptr):
+                result.append((g, self._load_shared(place, g, node)))
+            elif isinstance(place, Const) and place.number == 0:
+                self.record.emit(Event("read", "NULL", "", source=self.where(node), debug=self.record.debug > 0,
+                                       note=self.text(node)), g)
+                result.append((g, Sym(("null", self.statements))))
+            elif isinstance(place, Fn):
+                result.append((g, place))
+            else:
+                if not is_error(place):
+                    self.record.emit(Event("read", "?", "", source=self.where(node), debug=self.record.debug > 0,
+                                           note=self.text(node)), g)
+                result.append((g, Sym(("at", key(place), self.text(node), len(self.record.events)))))
+        return self.merge(result)
+
+    def _load_local(self, place: Ptr) -> Multi:
+        name = place.path.split(":", 2)[2]
+        if not place.field:
+            for frame in reversed(self.frames):
+                if place.path == f"local:{frame.serial}:{name}" and name in frame.env:
+                    return frame.env[name]
+        stored = self.memory.get((place.path, place.field))
+        if stored is not None:
+            return stored
+        if place.ctype.array or (place.ctype.tag and place.ctype.depth == 0):
+            return [(TRUE, place)]
+        whole = self.memory.get((place.path, ""))
+        if whole:
+            inside: Multi = []
+            for g, v in whole:
+                if isinstance(v, Ptr):
+                    inside.append((g, self._load_shared(v._replace(field=_join(v.field, place.field), ctype=place.ctype), g, None)))
+            if inside:
+                return inside
+        return [(TRUE, Sym(("local", place.path, place.field)))]
+
+    def _load_shared(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> Value:
+        if place.path.startswith("static:"):
+            if place.ctype.depth > 0 or not place.ctype.known:
+                return Ptr(f"{place.path}.{place.field}" if place.field else place.path, None, "", "", _pointee(place.ctype))
+            return Sym(("static", place.path, place.field))
+        if place.ctype.array or (place.ctype.known and place.ctype.tag and place.ctype.depth == 0):
+            return place
+        fixed = self.calls.well_known(place)
+        event = self.record.emit(
+            Event("read", place.path, place.field, source=self.where(node), via=place.via,
+                  debug=self.record.debug > 0, type=place.otype, note=self.text(node) if node is not None else ""), under)
+        if fixed is not None and fixed.path == "sb":
+            return fixed
+        via: int | None = event
+        if self.record.sink is not None:
+            via = None
+        if fixed is not None:
+            return fixed._replace(via=via)
+        if place.ctype.known and place.ctype.depth == 0:
+            return Sym(("load", id(self.record.sink), event))
+        target = _pointee(place.ctype)
+        return Ptr(_extend(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
+
+    def store(self, address: Multi, value: Multi, node: tree_sitter.Node) -> None:
+        """Store `value` at `address`; a write event for memory that is not the function's own."""
+        for g, place in self.each(address):
+            if not isinstance(place, Ptr):
+                if isinstance(place, Const) and place.number == 0:
+                    self.record.emit(Event("write", "NULL", "", source=self.where(node), note=self.text(node)), g)
+                elif not is_error(place):
+                    self.record.emit(Event("write", "?", "", source=self.where(node), note=self.text(node)), g)
+            elif place.path.startswith("local:"):
+                here = self.bdd.conjoin(self.record.condition, g)
+                name = place.path.split(":", 2)[2]
+                frame = next((f for f in self.frames if place.path == f"local:{f.serial}:{name}"), None)
+                if frame is not None and not place.field:
+                    old = [(self.bdd.without(h, here), v) for h, v in frame.env.get(name, [])]
+                    new = [(self.bdd.conjoin(h, here), v) for h, v in value]
+                    frame.env[name] = self.merge(old + new)
+                else:
+                    cell = (place.path, place.field)
+                    old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
+                    self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+            elif not place.path.startswith("static:"):
+                for h, v in self.each(value):
+                    both = self.bdd.conjoin(g, h)
+                    if both != FALSE:
+                        self.record.emit(
+                            Event("write", place.path, place.field, value=_stored(v), source=self.where(node),
+                                  via=place.via, debug=self.record.debug > 0, type=place.otype, note=self.text(node)), both)
+
+    def place(self, node: tree_sitter.Node) -> Multi:
+        """The address of an lvalue."""
+        if node.type == "identifier":
+            name = self.text(node)
+            if name in self.frame.types or name in self.frame.env:
+                ctype = self.frame.types.get(name, UNKNOWN_TYPE)
+                return [(TRUE, Ptr(self.local(name), None, "", ctype.tag if ctype.depth == 0 else "", ctype))]
+            return [(TRUE, Ptr(f"static:{name}", None, "", "", UNKNOWN_TYPE))]
+        if node.type == "parenthesized_expression":
+            return self.place(node.named_children[0])
+        if node.type == "field_expression":
+            return self._member(node)
+        if node.type == "pointer_expression" and self.frame.piece.string(node)[:1] == "*":
+            return self.value(node.named_children[0])
+        if node.type == "subscript_expression":
+            return self._element(node)
+        if node.type == "cast_expression":
+            inner = node.child_by_field_name("value")
+            return self.place(inner) if inner is not None else []
+        return self.value(node)
+
+    def _member(self, node: tree_sitter.Node) -> Multi:
+        argument = node.child_by_field_name("argument")
+        member = node.child_by_field_name("field")
+        operator = node.child_by_field_name("operator")
+        if argument is None or member is None:
+            return []
+        arrow = operator is not None and self.frame.piece.string(operator) == "->"
+        base = self.value(argument) if arrow else self.place(argument)
+        return self.members(base, self.text(member))
+
+    def members(self, base: Multi, name: str) -> Multi:
+        """The address of member `name` of each structure that `base` points to."""
+        result: Multi = []
+        for g, v in self.each(base):
+            if isinstance(v, Ptr):
+                tag = v.ctype.tag if v.ctype.known and v.ctype.depth == 0 else ""
+                if not tag and not v.field:
+                    tag = v.otype
+                ctype = self.types.member(tag, name, self.frame.file) if tag else UNKNOWN_TYPE
+                place = v._replace(field=_join(v.field, name), ctype=ctype, otype=v.otype or (tag if not v.field else ""))
+                result.append((g, self.calls.embedded(place)))
+            else:
+                result.append((g, v))
+        return result
+
+    def _element(self, node: tree_sitter.Node) -> Multi:
+        argument = node.child_by_field_name("argument")
+        index = node.child_by_field_name("index")
+        if index is not None:
+            self.value(index)
+        if argument is None:
+            return []
+        result: Multi = []
+        for g, v in self.each(self.value(argument)):
+            if isinstance(v, Ptr):
+                element = v.ctype._replace(array=False) if v.ctype.known else UNKNOWN_TYPE
+                if v.via is not None and not v.field and element == UNKNOWN_TYPE:
+                    element = CType("", 0)
+                result.append((g, v._replace(field=_join(v.field, "[]"), ctype=element)))
+            else:
+                result.append((g, v))
+        return result
+
+    # -- expressions -------------------------------------------------------------------------------
+
+    def _identifier(self, node: tree_sitter.Node) -> Multi:
+        name = self.text(node)
+        frame = self.frame
+        if not frame.line:
+            self.calls.at = node.start_byte
+        if name in frame.env:
+            ctype = frame.types.get(name, UNKNOWN_TYPE)
+            if ctype.array or (ctype.tag and ctype.depth == 0):
+                return [(TRUE, Ptr(self.local(name), None, "", ctype.tag, ctype))]
+            return frame.env[name]
+        if name in frame.types:
+            ctype = frame.types[name]
+            if ctype.array or (ctype.tag and ctype.depth == 0):
+                return [(TRUE, Ptr(self.local(name), None, "", ctype.tag, ctype))]
+            return [(TRUE, Sym(("uninitialised", self.local(name))))]
+        return self.calls.name(name)
+
+    def _number(self, node: tree_sitter.Node) -> Multi:
+        match = _NUMBER.match(self.text(node))
+        return [(TRUE, Const(int(match.group(1), 16 if match.group(1)[:2].lower() == "0x" else 10) if match else None, self.text(node)))]
+
+    def _negated(self, node: tree_sitter.Node) -> Multi:
+        operator = self.text(node.children[0])
+        argument = node.child_by_field_name("argument")
+        if argument is None:
+            return []
+        if operator == "!":
+            return [(TRUE, Bool(self.bdd.negate(self.truth(argument))))]
+        value = self.value(argument)
+        if operator == "-":
+            result: Multi = []
+            for g, v in value:
+                if isinstance(v, Const) and v.number is not None:
+                    result.append((g, Const(-v.number)))
+                elif isinstance(v, Const) and _ERRNO.match(v.name):
+                    result.append((g, Const(None, "-" + v.name)))
+                else:
+                    result.append((g, Sym(("-", key(v)))))
+            return result
+        return [(g, Sym((operator, key(v)))) for g, v in value]
+
+    def _binary(self, node: tree_sitter.Node) -> Multi:
+        left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
+        operator_node = node.child_by_field_name("operator")
+        if left is None or right is None or operator_node is None:
+            return []
+        operator = self.text(operator_node)
+        if operator in ("&&", "||"):
+            first = self.truth(left)
+            saved = self.record.condition
+            self.record.condition = self.bdd.conjoin(saved, first) if operator == "&&" else self.bdd.without(saved, first)
+            second = self.truth(right) if self.record.condition != FALSE else FALSE
+            self.record.condition = saved
+            join = self.bdd.conjoin if operator == "&&" else self.bdd.disjoin
+            return [(TRUE, Bool(join(first, second)))]
+        a, b = self.value(left), self.value(right)
+        if operator in ("==", "!="):
+            same = self.equal(a, b, self.text(node))
+            return [(TRUE, Bool(same if operator == "==" else self.bdd.negate(same)))]
+        return self._arithmetic(operator, a, b, self.text(node))
+
+    def _arithmetic(self, operator: str, a: Multi, b: Multi, text: str) -> Multi:
+        result: Multi = []
+        left, right = self.each(a), self.each(b)
+        if len(left) * len(right) > MAX_ALTERNATIVES and not any(isinstance(v, Ptr) for _, v in left + right):
+            return [(TRUE, Sym(("arithmetic", self.statements, len(self.record.atoms))))]
+        for g, v in left:
+            for h, w in right:
+                both = self.bdd.conjoin(g, h)
+                if both == FALSE:
+                    continue
+                if isinstance(v, Ptr) and operator in "+-" and not isinstance(w, Ptr):
+                    result.append((both, v))
+                elif isinstance(w, Ptr) and operator == "+":
+                    result.append((both, w))
+                else:
+                    result.append((both, _fold(operator, v, w)))
+        return self.merge(result)
+
+    def _pointer(self, node: tree_sitter.Node) -> Multi:
+        argument = node.child_by_field_name("argument")
+        if argument is None:
+            return []
+        if self.text(node.children[0]) == "&":
+            if argument.type == "identifier" and self.text(argument) not in self.frame.types and self.scope.find(self.text(argument), "function", self.frame.file):
+                return [(TRUE, Fn(self.text(argument)))]
+            return self.place(argument)
+        return self.load(self.value(argument), node)
+
+    def _field(self, node: tree_sitter.Node) -> Multi:
+        return self.load(self._member(node), node)
+
+    def _subscript(self, node: tree_sitter.Node) -> Multi:
+        return self.load(self._element(node), node)
+
+    def _parenthesised(self, node: tree_sitter.Node) -> Multi:
+        inner = next((c for c in node.named_children if c.type != "comment"), None)
+        if inner is None:
+            return [(TRUE, Const(0))]
+        if inner.type == "compound_statement":
+            children = [c for c in inner.named_children if c.type != "comment"]
+            for child in children[:-1]:
+                self.statement(child)
+            if children and children[-1].type == "expression_statement" and children[-1].named_children:
+                return self.value(children[-1].named_children[0])
+            if children:
+                self.statement(children[-1])
+            return [(TRUE, Const(0))]
+        return self.value(inner)
+
+    def _cast(self, node: tree_sitter.Node) -> Multi:
+        target, inner = node.child_by_field_name("type"), node.child_by_field_name("value")
+        if inner is None:
+            return []
+        value = self.value(inner)
+        if target is None:
+            return value
+        tag = type_tag(self.frame.piece, target.child_by_field_name("type"))
+        abstract = target.child_by_field_name("declarator")
+        depth = self.text(abstract).count("*") if abstract is not None else 0
+        if tag and depth:
+            return [(g, retype(v, CType(tag, depth))) for g, v in value]
+        return value
+
+    def _conditional(self, node: tree_sitter.Node) -> Multi:
+        condition = node.child_by_field_name("condition")
+        first, second = node.child_by_field_name("consequence"), node.child_by_field_name("alternative")
+        if condition is None or second is None:
+            return []
+        subject = self.value(condition)
+        holds = self.truths(subject, self.text(condition))
+        saved = self.record.condition
+        self.record.condition = self.bdd.conjoin(saved, holds)
+        a = (self.value(first) if first is not None else subject) if self.record.condition != FALSE else []
+        self.record.condition = self.bdd.without(saved, holds)
+        b = self.value(second) if self.record.condition != FALSE else []
+        self.record.condition = saved
+        return self.merge([(self.bdd.conjoin(g, holds), v) for g, v in a] + [(self.bdd.without(g, holds), v) for g, v in b])
+
+    def _assignment(self, node: tree_sitter.Node) -> Multi:
+        left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
+        if left is None or right is None:
+            return []
+        value = self.value(right)
+        operator = next((self.text(c) for c in node.children if not c.is_named), "=")
+        if operator != "=":
+            value = self._arithmetic(operator.rstrip("="), self.value(left), value, self.text(node))
+        if left.type == "identifier" and (self.text(left) in self.frame.types):
+            self.assign(self.text(left), value)
+        else:
+            self.store(self.place(left), value, node)
+        return value
+
+    def _update(self, node: tree_sitter.Node) -> Multi:
+        argument = node.child_by_field_name("argument")
+        if argument is None:
+            return []
+        value = self.value(argument)
+        stepped = self._arithmetic("+", value, [(TRUE, Sym(("step", self.statements)))], self.text(node))
+        if argument.type == "identifier" and self.text(argument) in self.frame.types:
+            self.assign(self.text(argument), stepped)
+        else:
+            self.store(self.place(argument), stepped, node)
+        return value
+
+    def _comma(self, node: tree_sitter.Node) -> Multi:
+        value: Multi = []
+        for child in node.named_children:
+            value = self.value(child)
+        return value
+
+    def _compound_literal(self, node: tree_sitter.Node) -> Multi:
+        self._serial += 1
+        kind, body = node.child_by_field_name("type"), node.child_by_field_name("value")
+        tag = type_tag(self.frame.piece, kind.child_by_field_name("type")) if kind is not None else ""
+        target = Ptr(f"local:{self.frame.serial}:<literal {self._serial}>", None, "", tag, CType(tag))
+        if body is not None:
+            self.initialise(target, body)
+        return [(TRUE, target)]
+
+    def _call(self, node: tree_sitter.Node) -> Multi:
+        if not self.frame.line:
+            self.calls.at = node.start_byte
+        return self.calls.call(node)
+
+    def _string(self, node: tree_sitter.Node) -> Multi:
+        return [(TRUE, Ptr("static:text", None, "", "", CType("", 0)))]
+
+    def _char(self, node: tree_sitter.Node) -> Multi:
+        return [(TRUE, Const(None, self.text(node)))]
+
+    def _sizeof(self, node: tree_sitter.Node) -> Multi:
+        return [(TRUE, Const(None, self.text(node)))]
+
+    def _true(self, node: tree_sitter.Node) -> Multi:
+        return [(TRUE, Const(1))]
+
+    def _zero(self, node: tree_sitter.Node) -> Multi:
+        return [(TRUE, NULL)]
+
+    # -- deferred functions ------------------------------------------------------------------------
+
+    def deferred(self, run: Callable[[], object]) -> tuple[Event, ...]:
+        """The events of `run`, kept apart from the program's own: what happens later."""
+        saved, sink = self.record.sink, list[Pending]()
+        self.record.sink = sink
+        try:
+            run()
+        finally:
+            self.record.sink = saved
+        from dataclasses import replace
+
+        return tuple(replace(p.event, guard=self.record.guard(p.condition), via=None) for p in sink if p.condition != FALSE)
+
+
+def _descend(node: tree_sitter.Node) -> list[tree_sitter.Node]:
+    found, todo = [], [node]
+    while todo:
+        current = todo.pop()
+        found.append(current)
+        todo.extend(reversed(current.named_children))
+    return found
+
+
+def parameters(piece: Parsed, function: tree_sitter.Node) -> list[tuple[str, CType]]:
+    """The parameters of a function definition: names and types."""
+    declarator = function.child_by_field_name("declarator")
+    while declarator is not None and declarator.type != "function_declarator":
+        declarator = declarator.child_by_field_name("declarator")
+    names = declarator.child_by_field_name("parameters") if declarator is not None else None
+    found = []
+    for child in names.named_children if names is not None else ():
+        if child.type == "parameter_declaration":
+            inner = child.child_by_field_name("declarator")
+            tag = type_tag(piece, child.child_by_field_name("type"))
+            if inner is not None:
+                found.append(declared(piece, inner, tag))
+    return found
+
+
+def retype(value: Value, ctype: CType) -> Value:
+    """`value` seen as of type `ctype`: an untyped pointer learns what it points to."""
+    if isinstance(value, Ptr) and ctype.known and ctype.depth == 1 and ctype.tag:
+        if not value.field:
+            return value._replace(otype=value.otype or ctype.tag, ctype=CType(ctype.tag))
+        if not (value.ctype.known and value.ctype.tag):
+            return value._replace(ctype=CType(ctype.tag))
+    return value
+
+
+def _pointee(ctype: CType) -> CType:
+    return ctype._replace(depth=ctype.depth - 1, array=False) if ctype.known and ctype.depth > 0 else UNKNOWN_TYPE
+
+
+def _join(a: str, b: str) -> str:
+    return f"{a}.{b}" if a else b
+
+
+def _extend(path: str, member: str) -> str:
+    if path.count("->") >= 6 or path.endswith(f"->{member}"):
+        return path
+    return f"{path}->{member}" if member else f"*{path}"
+
+
+def _stored(value: Value) -> str:
+    if isinstance(value, Const) and value.number == 0:
+        return "null"
+    if isinstance(value, Ptr) and value.path.startswith("new:"):
+        return "new"
+    return "other"
+
+
+def _fold(operator: str, a: Value, b: Value) -> Value:
+    if isinstance(a, Const) and isinstance(b, Const) and a.number is not None and b.number is not None:
+        x, y = a.number, b.number
+        folded = {"&": x & y, "|": x | y, "^": x ^ y, "+": x + y, "-": x - y, "*": x * y,
+                  "<": int(x < y), ">": int(x > y), "<=": int(x <= y), ">=": int(x >= y)}.get(operator)
+        if folded is not None:
+            return Const(folded)
+    if operator in ("<", ">", "<=", ">="):
+        for one, other, signs in ((a, b, "<"), (b, a, ">")):
+            if is_error(one) and isinstance(other, Const) and other.number == 0:
+                return Const(1 if operator[0] == signs else 0)
+            if isinstance(one, Const) and one.number == 0 and isinstance(other, Const) and other.number == 0:
+                return Const(1 if "=" in operator else 0)
+    if operator == "&":
+        for other in (a, b):
+            if isinstance(other, Const) and other.number == 0:
+                return NULL
+    if operator == "|":
+        for one, other in ((a, b), (b, a)):
+            if isinstance(other, Const) and other.number == 0:
+                return one
+    first, second = key(a), key(b)
+    if operator in "&|^+*" and str(second) < str(first):
+        first, second = second, first
+    return Sym((operator, first, second))
+
+
+def _closes_at_end(text: str) -> bool:
+    depth = 0
+    for i, c in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(c, 0)
+        if depth == 0:
+            return i == len(text) - 1
+    return False
+
+
+def _split(text: str, sign: str) -> list[str]:
+    parts, depth, start = [], 0, 0
+    for i, c in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(c, 0)
+        if depth == 0 and text.startswith(sign, i):
+            parts.append(text[start:i])
+            start = i + len(sign)
+    return [*parts, text[start:]]
+
+
+def _choose(text: str, first: bool) -> str:
+    """The text with one side of every #if kept (the first, or the last), directives blanked, length kept."""
+    lines, keep = [], [True]
+    for line in text.split("\n"):
+        word = re.match(r"[ \t]*#[ \t]*(if|ifdef|ifndef|else|elif|endif)\b", line)
+        if word:
+            if word.group(1) in ("if", "ifdef", "ifndef"):
+                keep.append(first)
+            elif word.group(1) == "endif":
+                keep.pop() if len(keep) > 1 else None
+            else:
+                keep[-1] = not first and word.group(1) == "else"
+            lines.append(" " * len(line))
+        else:
+            lines.append(line if all(keep) else " " * len(line))
+    return "\n".join(lines)
+
+
+_STATEMENTS: dict[str, Callable[[Executor, tree_sitter.Node], None]] = {
+    "compound_statement": Executor._compound,
+    "declaration": Executor._declaration,
+    "if_statement": Executor._if,
+    "else_clause": Executor._compound,
+    "while_statement": Executor._loop,
+    "for_statement": Executor._loop,
+    "do_statement": Executor._loop,
+    "switch_statement": Executor._switch,
+    "return_statement": Executor._return,
+    "goto_statement": Executor._goto,
+    "labeled_statement": Executor._label,
+    "break_statement": Executor._break,
+    "continue_statement": Executor._continue,
+    "preproc_ifdef": Executor._preprocessor,
+    "preproc_if": Executor._preprocessor,
+    "case_statement": Executor._compound,
+    "expression_statement": lambda self, node: [self.value(c) for c in node.named_children if c.type != "comment"] and None,
+}
+
+_EXPRESSIONS: dict[str, _Handler] = {
+    "identifier": Executor._identifier,
+    "number_literal": Executor._number,
+    "string_literal": Executor._string,
+    "concatenated_string": Executor._string,
+    "char_literal": Executor._char,
+    "true": Executor._true,
+    "false": Executor._zero,
+    "null": Executor._zero,
+    "parenthesized_expression": Executor._parenthesised,
+    "unary_expression": Executor._negated,
+    "binary_expression": Executor._binary,
+    "pointer_expression": Executor._pointer,
+    "field_expression": Executor._field,
+    "subscript_expression": Executor._subscript,
+    "cast_expression": Executor._cast,
+    "conditional_expression": Executor._conditional,
+    "assignment_expression": Executor._assignment,
+    "update_expression": Executor._update,
+    "comma_expression": Executor._comma,
+    "compound_literal_expression": Executor._compound_literal,
+    "call_expression": Executor._call,
+    "sizeof_expression": Executor._sizeof,
+    "offsetof_expression": Executor._sizeof,
+    "alignof_expression": Executor._sizeof,
+}
+
+__all__ = ["Executor", "Frame", "KernelFunction", "table"]

@@ -1,0 +1,223 @@
+"""From a unit of a kernel tree to models: one for each of its dentry operations tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .. import __version__
+from ..spec.contract import clauses
+from ..spec.kernel_functions import table
+from ..spec.program import Event, Gap, Model, Program, Source
+from ..spec.vfs import Vfs, vfs
+from .bdd import FALSE, TRUE, TooLarge
+from .execute import MAX_DEPTH, Executor, parameters
+from .parse import parse
+from .recorder import Abandon
+from .source import SourceFile
+from .tables import Table, Unit
+from .tree import Scope, Tree
+from .types import Types
+from .values import NULL, Const, CType, Multi, Ptr, Sym
+
+READER_VERSION = __version__
+
+REF_DEPTH = 3
+"""How deep the calls of a method are followed where it holds references: there only its locks are in
+question, and functions below are taken to return with the locks that they were entered with."""
+
+_DENTRY = Ptr("dentry", None, "", "dentry", CType("dentry"))
+_PARENT = Ptr("parent", None, "", "dentry", CType("dentry"))
+_INODE = Ptr("inode", None, "", "inode", CType("inode"))
+_DIR = Ptr("dir", None, "", "inode", CType("inode"))
+_SUPER = Ptr("sb", None, "", "super_block", CType("super_block"))
+_PATH = Ptr("path", None, "", "path", CType("path"))
+
+_BDI = re.compile(r"\bsuper_setup_bdi(?:_name)?\s*\(")
+_BOUND = frozenset(m for c in clauses() for m in c.binds)
+_SUPER_METHODS = ("evict_inode", "destroy_inode", "free_inode", "put_super")
+
+
+@dataclass(frozen=True)
+class _Job:
+    method: str
+    function: str
+    mode: str
+    file: SourceFile
+
+
+def models(tree: Tree, unit: Unit, version: str) -> tuple[Model, ...]:
+    """A model of each dentry operations table of `unit`, as kernel `version` calls it."""
+    return tuple(_Extractor(tree, unit, version).models())
+
+
+def _matters(event: Event, job: _Job) -> bool:
+    """Whether a clause can speak of `event` of this method. Reads are accesses of lockless methods only; what
+    others read matters where something else depends on it, and is then kept for that."""
+    if job.mode == "rcu" or job.method in ("d_hash", "d_compare"):
+        return True
+    if job.mode == "ref":
+        return event.kind in ("lock", "unlock", "return")
+    if event.kind == "read":
+        return False
+    return event.kind != "write" or event.value != "other" or event.object == "dentry"
+
+
+class _Extractor:
+    def __init__(self, tree: Tree, unit: Unit, version: str) -> None:
+        self.tree = tree
+        self.unit = unit
+        self.version = version
+        self.vfs: Vfs = vfs(version)
+        self.scope = Scope(tree, unit.paths)
+        self.types = Types(self.scope)
+
+    def models(self) -> Iterable[Model]:
+        found = self.unit.tables("dentry_operations")
+        shared = [self.program(job) for job in self._shared_jobs()]
+        for own in found:
+            programs = [self.program(job) for job in self._table_jobs(own)]
+            names = self.unit.names
+            gaps = tuple(Gap(f"{f.path}: {f.problem}", Source(f.path, 1)) for f in self.unit.files if f.problem)
+            yield Model(
+                self.version, names[0], names, own.name, Source(own.file.path, own.line, own.name),
+                tuple(p for p in [*programs, *shared] if p is not None), own.slots, self._private_bdi(),
+                tuple(self._facts()), tuple(sorted((f.path, f.sha256) for f in self._used(own))), READER_VERSION, gaps)
+
+    def _used(self, table: Table) -> Iterable[SourceFile]:
+        return {table.file.path: table.file, **self.scope.used}.values()
+
+    def _private_bdi(self) -> Source | None:
+        for file in self.unit.files:
+            match = _BDI.search(file.code)
+            if match:
+                return Source(file.path, file.line(match.start()), "")
+        return None
+
+    def _facts(self) -> Iterable[tuple[str, str]]:
+        for ctype in ("super_operations",):
+            for own in self.unit.tables(ctype):
+                for member in _SUPER_METHODS:
+                    for function in own.functions(member):
+                        yield f"{member}@{own.name}", function
+
+    # -- which functions ---------------------------------------------------------------------------
+
+    def _table_jobs(self, table: Table) -> Iterable[_Job]:
+        for method in dict.fromkeys(m for m, _ in table.slots):
+            callback = self.vfs.callback(method)
+            if callback is None or method not in _BOUND:
+                continue
+            modes = ("rcu", "ref") if callback.lockless and callback.blocks == "ref-walk" else ("",)
+            for function in table.functions(method):
+                for mode in modes:
+                    yield _Job(method, function, mode, table.file)
+
+    def _shared_jobs(self) -> Iterable[_Job]:
+        seen: set[tuple[str, str]] = set()
+        for ctype, methods in (("inode_operations", self.vfs.lockless("inode_operations")),
+                               ("super_operations", _SUPER_METHODS), ("file_system_type", ("kill_sb",))):
+            for own in self.unit.tables(ctype):
+                for method in methods:
+                    for function in own.functions(method):
+                        if (method, function) not in seen:
+                            seen.add((method, function))
+                            yield _Job(method, function, "rcu" if ctype == "inode_operations" else "", own.file)
+
+    # -- running one -------------------------------------------------------------------------------
+
+    def program(self, job: _Job) -> Program | None:
+        """The callback program of one function in one mode."""
+        executor = Executor(self.scope, self.types, self._known(job), REF_DEPTH if job.mode == "ref" else MAX_DEPTH)
+        found = self.scope.find(job.function, "function", job.file)
+        if not found or (job.function in table() and found[0][0] not in self.scope.own):
+            return self._undefined(executor, job)
+        file, definition = found[0]
+        piece = parse(file.text[definition.start:definition.end], definition.start)
+        node = next((c for c in piece.root.named_children if c.type == "function_definition"), None)
+        names = parameters(piece, node) if node is not None else []
+        try:
+            result = executor.run(job.function, job.file, self._arguments(job, names))
+            self._ended(executor, job, result)
+        except (Abandon, TooLarge, RecursionError) as stop:
+            if not executor.record.gaps:
+                executor.record.condition = TRUE
+                executor.record.gap(f"{job.function}() is too large to follow ({type(stop).__name__})", Source(file.path, file.line(definition.start), job.function))
+        events, atoms, gaps = executor.record.finished(lambda e: _matters(e, job))
+        return Program(job.method, job.function, job.mode, Source(file.path, file.line(definition.start), job.function),
+                       events, atoms, gaps, tuple(executor.record.assumptions), executor.statements)
+
+    def _ended(self, executor: Executor, job: _Job, result: Multi) -> None:
+        del result
+        executor.record.condition = TRUE
+        executor.record.emit(Event("return", source=Source(job.file.path, 0, job.function)))
+
+    def _undefined(self, executor: Executor, job: _Job) -> Program:
+        known = table().get(job.function)
+        source = Source(job.file.path, 0, job.function)
+        if known is not None:
+            for effect in known.effects:
+                if effect.operation == "teardown":
+                    executor.record.emit(Event("call", "sb", effect.arguments[0], source=source, note=job.function + "()"))
+                elif effect.operation == "block":
+                    executor.record.emit(Event("block", source=source, note=f"{job.function}() may sleep"))
+                elif effect.operation == "free":
+                    executor.record.emit(Event("free", self._root(job), value="now", source=source, note=job.function + "()"))
+            executor.record.emit(Event("return", source=source))
+        else:
+            executor.record.gap(f"{job.function}() is defined nowhere that the reader looks", source)
+        events, atoms, gaps = executor.record.finished()
+        return Program(job.method, job.function, job.mode, source, events, atoms, gaps)
+
+    def _root(self, job: _Job) -> str:
+        return {"d_hash": "parent"}.get(job.method, "inode" if job.method.endswith("_inode") else "sb" if job.method in ("put_super", "kill_sb") else "dentry")
+
+    def _known(self, job: _Job) -> dict[tuple[object, ...], bool]:
+        if job.mode == "rcu":
+            mask = {("&", ("c", name), ("param", "mask")): truth for name, truth in self.vfs.rcu_mask.items()}
+            return {("&", ("c", "LOOKUP_RCU"), ("param", "flags")): True, **mask}
+        if job.mode == "ref":
+            return {("&", ("c", "LOOKUP_RCU"), ("param", "flags")): False,
+                    ("&", ("c", "MAY_NOT_BLOCK"), ("param", "mask")): False}
+        return {}
+
+    def _arguments(self, job: _Job, names: list[tuple[str, CType]]) -> list[Multi]:
+        """What the VFS hands to the method: roles by type and place, as the kernel's prototypes order them."""
+        values: list[Multi] = []
+        dentries = sum(1 for _, t in names if t.tag == "dentry")
+        inodes = 0
+        for position, (_, ctype) in enumerate(names):
+            value: Multi = [(TRUE, Sym(("param", position)))]
+            if ctype.tag == "dentry" and ctype.depth == 1:
+                role = _DENTRY
+                if job.method == "d_hash" or (job.method == "d_compare" and dentries == 2 and position == 0):
+                    role = _PARENT
+                value = [(TRUE, NULL)] if job.method == "get_link" and job.mode == "rcu" else [(TRUE, role)]
+            elif ctype.tag == "inode" and ctype.depth == 1:
+                role = _INODE
+                if job.method in ("d_revalidate", "d_hash") or (job.method == "d_compare" and inodes == 0):
+                    role = _DIR
+                inodes += 1
+                value = [(TRUE, role)]
+            elif ctype.tag == "super_block":
+                value = [(TRUE, _SUPER)]
+            elif ctype.tag == "path":
+                value = [(TRUE, _PATH)]
+            elif ctype.tag == "nameidata":
+                value = [(TRUE, Ptr("static:nameidata", None, "", "nameidata", CType("nameidata")))]
+            elif ctype.depth:
+                value = [(TRUE, Ptr(f"static:argument{position}", None, "", ctype.tag, CType(ctype.tag) if ctype.tag else CType()))]
+            elif job.method == "d_manage":
+                value = [(TRUE, Const(int(job.mode == "rcu")))]
+            elif job.method in ("get_acl", "get_inode_acl") and position == len(names) - 1:
+                value = [(TRUE, Const(1))]
+            elif job.method in ("d_revalidate", "d_weak_revalidate"):
+                value = [(TRUE, Sym(("param", "flags")))]
+            elif job.method == "permission":
+                value = [(TRUE, Sym(("param", "mask")))]
+            values.append(value)
+        return values
+
+
+__all__ = ["FALSE", "models"]

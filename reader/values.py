@@ -1,0 +1,83 @@
+"""Abstract values of C expressions.
+
+A value that depends on the path is a `Multi`: alternatives, each under a condition of `reader/bdd.py`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class CType(NamedTuple):
+    """A type as far as it matters: structure tag ("" for others), pointer depth, whether an array."""
+
+    tag: str = ""
+    depth: int = 0
+    array: bool = False
+    known: bool = True
+
+
+UNKNOWN_TYPE = CType(known=False)
+
+
+class Ptr(NamedTuple):
+    """An address: `field` within the object at access path `path`.
+
+    via     index of the read event that yielded the pointer to the object; None for a root
+    otype   structure tag of the object; ctype: the type of what stands at the address
+    """
+
+    path: str
+    via: int | None = None
+    field: str = ""
+    otype: str = ""
+    ctype: CType = UNKNOWN_TYPE
+
+
+class Const(NamedTuple):
+    """A constant: a number, or a name whose value is not looked up (`number` None)."""
+
+    number: int | None
+    name: str = ""
+
+
+class Sym(NamedTuple):
+    """An arbitrary scalar; equal keys mean equal values."""
+
+    key: tuple[object, ...]
+
+
+class Bool(NamedTuple):
+    """A truth value that is known as a path condition."""
+
+    condition: int
+
+
+class Fn(NamedTuple):
+    """The address of a function."""
+
+    name: str
+
+
+Value = Ptr | Const | Sym | Bool | Fn
+Multi = list[tuple[int, Value]]
+
+NULL = Const(0, "NULL")
+
+
+def is_error(value: Value) -> bool:
+    """Whether `value` is a negative errno or ERR_PTR() of one."""
+    return isinstance(value, Const) and value.number is None and value.name.startswith("-E")
+
+
+def key(value: Value) -> tuple[object, ...]:
+    """What identifies a value in a symbolic expression."""
+    if isinstance(value, Sym):
+        return value.key
+    if isinstance(value, Ptr):
+        return ("p", value.path, value.field, value.via)
+    if isinstance(value, Const):
+        return ("c", value.number if value.number is not None else value.name)
+    if isinstance(value, Bool):
+        return ("b", value.condition)
+    return ("f", value.name)

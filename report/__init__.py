@@ -1,0 +1,1 @@
+"""Renderers. A renderer decides nothing."""

@@ -1,0 +1,106 @@
+"""Answers as JSON. `result.schema.json` beside this file describes a report; schema numbers only grow.
+
+Keys come in a fixed order and equal answers give equal text, but for the times.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+from ..proofs.verdict import (
+    ContractAnswer,
+    OverlapAnswer,
+    Report,
+    Result,
+    clause_verdicts,
+    exit_status,
+    tally,
+)
+
+if TYPE_CHECKING:
+    from ..proofs.engine import TableRow
+
+SCHEMA = 1
+_PLACES = 6
+"""Decimals of a time in seconds."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of what `report_document` returns."""
+    text = resources.files(__package__).joinpath("result.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def report_document(report: Report) -> dict[str, Any]:
+    """A report as plain data."""
+    clauses = clause_verdicts(report.results)
+    return _envelope() | {
+        "source": {"kind": report.kind, "kernel": report.kernel, "location": report.location},
+        "results": [_result(r) for r in report.results],
+        "summary": {
+            "counts": tally([c.verdict for c in clauses]),
+            "clauses": [
+                {"filesystem": c.filesystem, "table": c.table, "clause": c.clause,
+                 "verdict": c.verdict.value, "debug_only": c.debug_only}
+                for c in clauses
+            ],
+            "obligations": tally([r.verdict for r in report.results]),
+            "exit_status": exit_status(report.results),
+            "messages": list(report.messages),
+            "seconds": round(report.seconds, _PLACES),
+            "statistics": dict(report.statistics),
+        },
+    }
+
+
+def tables_document(rows: Sequence[TableRow]) -> dict[str, Any]:
+    """The operations tables that ``prove --list`` names."""
+    return _envelope() | {"tables": [
+        {"filesystem": r.filesystem, "names": list(r.names), "table": r.table, "file": r.file, "line": r.line,
+         "callbacks": dict(r.callbacks)}
+        for r in rows
+    ]}
+
+
+def contract_document(answer: ContractAnswer) -> dict[str, Any]:
+    """The clauses and the callback table."""
+    return _envelope() | {
+        "kernel": answer.kernel,
+        "clauses": [asdict(c) for c in answer.clauses],
+        "callbacks": [dict(zip(answer.columns, row, strict=True)) for row in answer.rows],
+    }
+
+
+def overlap_document(answer: OverlapAnswer) -> dict[str, Any]:
+    """The overlap matrix, one entry a pair."""
+    return _envelope() | {
+        "kernel": answer.kernel,
+        "callbacks": list(answer.callbacks),
+        "pairs": [{"left": p.left, "right": p.right, "overlap": p.overlap.value, "reason": p.reason}
+                  for p in answer.pairs],
+    }
+
+
+def dump(document: dict[str, Any]) -> str:
+    """`document` as text; a value that JSON has no form for (NaN) is an error, not bad JSON."""
+    return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _envelope() -> dict[str, Any]:
+    return {"schema": SCHEMA, "tool": {"name": "dentryproof", "version": __version__}}
+
+
+def _result(r: Result) -> dict[str, Any]:
+    return {
+        "filesystem": r.filesystem, "table": r.table, "clause": r.clause, "callbacks": list(r.callbacks),
+        "object": r.object, "verdict": r.verdict.value, "debug_only": r.debug_only, "reason": r.reason,
+        "bound": r.bound, "assumptions": list(r.assumptions), "core": list(r.core),
+        "trace": [asdict(s) for s in r.trace], "seconds": round(r.seconds, _PLACES),
+        "summary": r.summary, "fix": r.fix, "witness": r.witness,
+    }

@@ -1,0 +1,78 @@
+"""The contract, the overlap matrix and the list of tables as text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..proofs.verdict import ContractAnswer, Overlap, OverlapAnswer
+from .terminal import MAX_WIDTH, Paint, plain
+
+if TYPE_CHECKING:
+    from ..proofs.engine import TableRow
+
+_SIGNS = {Overlap.OVERLAPS: "x", Overlap.NEVER: ".", Overlap.UNKNOWN: "?"}
+
+
+def aligned(rows: Sequence[Sequence[str]], paint: Paint = plain) -> list[str]:
+    """Rows of cells as lines with aligned columns; the first row is the head."""
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, sizes)).rstrip() for row in rows]
+    return [paint("head", lines[0]), *lines[1:]]
+
+
+def render_tables(rows: Sequence[TableRow], paint: Paint = plain, verbose: bool = False) -> str:
+    """``prove --list``: one operations table a line; with `verbose` also each slot and its function."""
+    cells = [["filesystem", "type names", "table", "callbacks", "defined"]]
+    for r in rows:
+        cells.append([r.filesystem, ", ".join(r.names) or "-", r.table, str(len(r.callbacks)),
+                      f"{r.file}:{r.line}"])
+    lines = aligned(cells, paint)
+    if verbose:
+        for r in rows:
+            lines += ["", f"{r.filesystem}  {r.table}"]
+            lines += [f"  {line}" for line in aligned([["slot", "function"], *map(list, r.callbacks)], paint)]
+    return "\n".join(lines) + "\n"
+
+
+def render_contract(answer: ContractAnswer, width: int = MAX_WIDTH, paint: Paint = plain) -> str:
+    """``prove contract``: every clause, then the callback table."""
+    lines = [f"The contract for kernel {answer.kernel}"]
+    for c in answer.clauses:
+        lines += ["", paint("head", c.id)]
+        for name, text in (("", c.statement), ("formula", c.formula), ("binds", ", ".join(c.callbacks)),
+                           ("kernels", c.kernels), ("source", c.source)):
+            head = "  " + (f"{name:<9}" if name else "")
+            lines += textwrap.wrap(text, max(width, 40), initial_indent=head,
+                                   subsequent_indent=" " * len(head), break_long_words=False,
+                                   break_on_hyphens=False)
+    lines += ["", *aligned([answer.columns, *answer.rows], paint)]
+    return "\n".join(lines) + "\n"
+
+
+def render_overlap(answer: OverlapAnswer, width: int = MAX_WIDTH, paint: Paint = plain,
+                   verbose: bool = False) -> str:
+    """``prove overlap``: the matrix, then for each callback the others that it can overlap with."""
+    names = answer.callbacks
+    found = {frozenset((p.left, p.right)): p for p in answer.pairs}
+    numbers = [str(i + 1) for i in range(len(names))]
+    cells = [["", "", *numbers]]
+    for number, left in zip(numbers, names, strict=True):
+        pairs = (found.get(frozenset((left, right))) for right in names)
+        cells.append([number, left, *(_SIGNS[p.overlap] if p else "" for p in pairs)])
+    lines = [f"Who overlaps whom on one dentry, kernel {answer.kernel}", ""]
+    lines += aligned(cells, paint)
+    lines += ["", "x: there is a trace in which they overlap; .: proved that they never do; ?: unknown", ""]
+    for left in names:
+        for overlap, verb in ((Overlap.OVERLAPS, "overlaps only with"), (Overlap.UNKNOWN, "unknown against")):
+            others = [right for right in names
+                      if (p := found.get(frozenset((left, right)))) and p.overlap is overlap]
+            if others or overlap is Overlap.OVERLAPS:
+                lines += textwrap.wrap(f"{left} {verb}: {', '.join(others) or 'nothing'}", max(width, 40),
+                                       subsequent_indent="    ", break_long_words=False,
+                                       break_on_hyphens=False)
+    if verbose:
+        why = [[p.left, p.right, p.overlap.value, p.reason] for p in answer.pairs]
+        lines += ["", *aligned([["callback", "callback", "", "why"], *why], paint)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,222 @@
+"""A report as text: an overview, then every violated clause as a trace, every unknown one with its reason.
+
+Pure functions from answers to text; what is shown depends on `Detail`, on nothing else.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import textwrap
+from collections.abc import Iterable, Iterator
+
+from ..proofs.verdict import ClauseVerdict, Report, Result, Verdict, clause_verdicts, tally
+from .terminal import MAX_WIDTH, Paint, plain
+from .trace import draw, held
+
+DEBUG_ONLY = "violated (debug build only)"
+_CORE = 3
+"""So many parts of a proof's core stand in the overview."""
+
+
+class Detail(enum.Enum):
+    """How much the text says."""
+
+    QUIET = "quiet"
+    """One line for each violated or unknown result, nothing else."""
+    NORMAL = "normal"
+    """An overview, traces and reasons."""
+    VERBOSE = "verbose"
+    """Also what each proof holds by, its bound, its assumptions and its witness."""
+
+
+def render(
+    report: Report, detail: Detail = Detail.NORMAL, width: int = MAX_WIDTH, paint: Paint = plain
+) -> str:
+    """The whole report; ends in a newline unless it is empty."""
+    if detail is Detail.QUIET:
+        lines = [one_line(r, paint) for r in report.results if r.verdict in _shown(detail)]
+        return "".join(f"{line}\n" for line in lines)
+    blocks = [_source(report), *_overview(report, width, paint)]
+    for wanted in _shown(detail):
+        blocks += ["\n".join(block(r, width, paint, detail)) for r in report.results if r.verdict is wanted]
+    if report.messages:
+        blocks.append("\n".join(f"note: {m}" for m in report.messages))
+    blocks.append(_closing(report))
+    return "\n\n".join(blocks) + "\n"
+
+
+def verdict_words(verdict: Verdict, debug_only: bool) -> str:
+    """The verdict as it is always shown: a violation that needs a debug build says so."""
+    return DEBUG_ONLY if verdict is Verdict.VIOLATED and debug_only else verdict.value
+
+
+def subject(result: Result) -> str:
+    """What the result is about: ``d_release against d_manage[rcu], on dentry->d_fsdata``."""
+    parts = [" against ".join(result.callbacks), f"on {result.object}" if result.object else ""]
+    return ", ".join(filter(None, parts))
+
+
+def headline(result: Result, paint: Paint = plain) -> str:
+    """The sentence above a trace: filesystem, table, clause, verdict, callbacks, object."""
+    verdict = paint(result.verdict.value, verdict_words(result.verdict, result.debug_only))
+    about = subject(result)
+    return (f"{paint('head', result.filesystem)}: {result.table}, {paint('head', result.clause)} {verdict}"
+            + (f": {about}" if about else ""))
+
+
+def one_line(result: Result, paint: Paint = plain) -> str:
+    """The result in one line: for --quiet and for logs."""
+    why = result.summary if result.verdict is Verdict.VIOLATED else result.reason
+    return " ".join(f"{headline(result, paint)}{'. ' if why else ''}{why}".split())
+
+
+def block(result: Result, width: int, paint: Paint, detail: Detail = Detail.NORMAL) -> list[str]:
+    """All that is to be said of one result."""
+    lines = textwrap.wrap(headline(result), width, break_long_words=False, break_on_hyphens=False)
+    lines = [headline(result, paint)] if len(lines) == 1 else lines
+    if result.verdict is Verdict.VIOLATED:
+        lines += ["", *draw(result.trace, width, paint), ""]
+        lines += _paragraph(result.summary, width)
+        lines += _paragraph(held(result.trace), width)
+        lines += _paragraph(f"Fix: {result.fix}" if result.fix else "", width)
+    else:
+        lines += _named("reason", [result.reason], width)
+        lines += _named("holds by", result.core, width)
+    if detail is Detail.VERBOSE:
+        lines += [""] if result.trace else []
+        lines += _named("bound", [result.bound], width)
+        lines += _named("assumes", result.assumptions, width)
+        lines += _named("not vacuous", [result.witness], width)
+    return lines
+
+
+def _shown(detail: Detail) -> tuple[Verdict, ...]:
+    most = (Verdict.VIOLATED, Verdict.UNKNOWN)
+    return (*most, Verdict.PROVED) if detail is Detail.VERBOSE else most
+
+
+def _source(report: Report) -> str:
+    kinds = {"tree": f"read from {report.location}", "models": "from models"}
+    return f"kernel {report.kernel}, {kinds.get(report.kind, report.kind)}"
+
+
+def _closing(report: Report) -> str:
+    counts = tally([c.verdict for c in clause_verdicts(report.results)])
+    total = sum(counts.values())
+    if not total:
+        return "Nothing was decided."
+    said = ", ".join(f"{n} {name.replace('-', ' ')}" for name, n in counts.items() if n)
+    return f"{total} {'clause' if total == 1 else 'clauses'}: {said} ({report.seconds:.2f} s)"
+
+
+def _paragraph(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _named(name: str, items: Iterable[str], width: int) -> list[str]:
+    """``name  item``, one item under the other, each wrapped under its own start."""
+    lines: list[str] = []
+    for item in filter(None, items):
+        head = f"  {name if not lines else '':<13}"
+        lines += textwrap.wrap(item, max(width, 40), initial_indent=head, subsequent_indent=" " * len(head),
+                               break_long_words=False, break_on_hyphens=False)
+    return lines
+
+
+def _overview(report: Report, width: int, paint: Paint) -> Iterator[str]:
+    """One filesystem: a line for each clause. More: a table filesystem × clause, or a list if too wide."""
+    verdicts = clause_verdicts(report.results)
+    if len({v.filesystem for v in verdicts}) <= 1:
+        for table, group in itertools.groupby(verdicts, key=lambda v: (v.filesystem, v.table)):
+            yield "\n".join([f"{paint('head', table[0])}  {table[1]}",
+                             *_clause_lines(list(group), report, width, paint)])
+        return
+    grid = _grid(verdicts, paint)
+    fits = grid and len(_grid(verdicts, plain)[2]) <= width
+    yield "\n".join(grid if fits else _listing(verdicts, width))
+
+
+def _clause_lines(group: list[ClauseVerdict], report: Report, width: int, paint: Paint) -> Iterator[str]:
+    words = [verdict_words(v.verdict, v.debug_only) for v in group]
+    first, second = max(map(len, words)), max(len(v.clause) for v in group)
+    for v, said in zip(group, words, strict=True):
+        results = [r for r in report.results
+                   if (r.filesystem, r.table, r.clause) == (v.filesystem, v.table, v.clause)]
+        head = f"  {said:<{first}}  {v.clause:<{second}}  "
+        text = textwrap.wrap(_gist(v, results), max(width - len(head), 24), break_long_words=False,
+                             break_on_hyphens=False) or [""]
+        yield (head.replace(said, paint(v.verdict.value, said), 1) + text[0]).rstrip()
+        yield from (" " * len(head) + line for line in text[1:])
+
+
+def _gist(clause: ClauseVerdict, results: list[Result]) -> str:
+    """What a clause's line in the overview says beside its verdict."""
+    if clause.verdict is Verdict.NOT_APPLICABLE:
+        return "; ".join(dict.fromkeys(r.reason for r in results if r.reason))
+    deciding = [r for r in results if r.verdict is clause.verdict]
+    about = subject(deciding[0])
+    if clause.verdict is not Verdict.PROVED:
+        more = len(deciding) - 1
+        return f"{about}{f', and {more} more' if more else ''}"
+    if len(deciding) > 1:
+        objects = dict.fromkeys(r.object for r in deciding if r.object)
+        about = f"{len(deciding)} obligations" + (f", on {', '.join(objects)}" if objects else "")
+    core = list(dict.fromkeys(c for r in deciding for c in r.core))
+    rest = f"; and {len(core) - _CORE} more (--verbose)" if len(core) > _CORE else ""
+    return about + (f"; holds by: {'; '.join(core[:_CORE])}{rest}" if core else "")
+
+
+def _cell(clause: ClauseVerdict | None) -> str:
+    if clause is None or clause.verdict is Verdict.NOT_APPLICABLE:
+        return "-"
+    return "debug" if clause.debug_only else clause.verdict.value
+
+
+def _rows(verdicts: tuple[ClauseVerdict, ...]) -> dict[str, dict[str, ClauseVerdict]]:
+    """The verdicts by row label (the filesystem; with its table where it has several) and clause."""
+    tables: dict[str, set[str]] = {}
+    for v in verdicts:
+        tables.setdefault(v.filesystem, set()).add(v.table)
+    rows: dict[str, dict[str, ClauseVerdict]] = {}
+    for v in verdicts:
+        label = v.filesystem if len(tables[v.filesystem]) == 1 else f"{v.filesystem} {v.table}"
+        rows.setdefault(label, {})[v.clause] = v
+    return rows
+
+
+def _grid(verdicts: tuple[ClauseVerdict, ...], paint: Paint) -> list[str]:
+    """The table. A clause's id stands above its column, broken after its hyphens."""
+    rows = _rows(verdicts)
+    clauses = list(dict.fromkeys(v.clause for v in verdicts))
+    heads = {c: [f"{w}-" for w in c.split("-")[:-1]] + [c.split("-")[-1]] for c in clauses}
+    height = max(map(len, heads.values()))
+    sizes = {c: max(map(len, [*heads[c], *(_cell(r.get(c)) for r in rows.values())])) for c in clauses}
+    first = max(map(len, rows))
+    lines = []
+    for i in range(height):
+        cells = [(heads[c][i] if i < len(heads[c]) else "").ljust(sizes[c]) for c in clauses]
+        lines.append("  ".join([" " * first, *cells]).rstrip())
+    lines.append("  ".join(["-" * first, *("-" * sizes[c] for c in clauses)]))
+    for label, row in rows.items():
+        cells = []
+        for c in clauses:
+            cell, found = _cell(row.get(c)), row.get(c)
+            cells.append(paint(found.verdict.value if found else "", cell.ljust(sizes[c])))
+        lines.append("  ".join([label.ljust(first), *cells]).rstrip())
+    if any(v.debug_only for v in verdicts):
+        lines.append(f"debug: {DEBUG_ONLY}")
+    return lines
+
+
+def _listing(verdicts: tuple[ClauseVerdict, ...], width: int) -> Iterator[str]:
+    """The table's content where it is too wide: a paragraph for each row, the worst first."""
+    for label, row in _rows(verdicts).items():
+        yield label
+        for said in (Verdict.VIOLATED.value, DEBUG_ONLY, Verdict.UNKNOWN.value, Verdict.PROVED.value,
+                     Verdict.NOT_APPLICABLE.value):
+            names = [c for c, v in row.items() if verdict_words(v.verdict, v.debug_only) == said]
+            if names:
+                yield from textwrap.wrap(f"{said}: {', '.join(names)}", max(width, 40), initial_indent="  ",
+                                         subsequent_indent="    ", break_long_words=False,
+                                         break_on_hyphens=False)

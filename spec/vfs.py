@@ -1,0 +1,155 @@
+"""The VFS side of the contract by kernel version: callbacks, sequences, who runs what (`spec/vfs.toml`)."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from ..errors import SpecificationError, UsageError
+
+VERBS = frozenset({"lock", "unlock", "read", "write", "enter", "leave", "get", "put", "gp", "defer", "free", "call"})
+
+
+def version(text: str) -> tuple[int, ...]:
+    """``6.12.117`` as numbers for comparison; what follows a suffix such as ``-rc3`` is ignored.
+
+    UsageError where `text` does not begin with two numbers.
+    """
+    match = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", text)
+    if not match:
+        raise UsageError(f"{text!r} is no kernel version (6.12, 5.0.1)")
+    return tuple(int(g) for g in match.groups() if g is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Kernel versions from `since` (inclusive) to `until` (exclusive); "" is unbounded."""
+
+    since: str = ""
+    until: str = ""
+
+    def holds(self, kernel: str) -> bool:
+        """Whether `kernel` lies in the range."""
+        at = version(kernel)
+        return (not self.since or at >= version(self.since)) and (not self.until or at < version(self.until))
+
+    def __str__(self) -> str:
+        if self.since and self.until:
+            return f"{self.since} to before {self.until}"
+        return f"from {self.since}" if self.since else f"before {self.until}" if self.until else "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A method: whose, whether lockless walk calls it, when it may block (``yes``, ``no``, ``ref-walk``),
+    the VFS's locks around it, its arguments' roles."""
+
+    method: str
+    of: str
+    lockless: bool
+    blocks: str
+    locks: tuple[str, ...]
+    prototype: tuple[str, ...]
+    purpose: str
+    kernels: Range
+
+
+@dataclass(frozen=True, slots=True)
+class VfsStep:
+    """One step of a sequence. `feature` names what it depends on; "" always happens."""
+
+    verb: str
+    object: str = ""
+    field: str = ""
+    value: str = ""
+    function: str = ""
+    note: str = ""
+    feature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """What one thread of the kernel does, in program order."""
+
+    name: str
+    title: str
+    kernels: Range
+    steps: tuple[VfsStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vfs:
+    """The VFS side for one kernel version."""
+
+    kernel: str
+    callbacks: tuple[Callback, ...]
+    sequences: dict[str, Sequence]
+    runs: dict[str, tuple[tuple[str, str], ...]]
+    rcu_mask: dict[str, bool]
+    shared_types: frozenset[str]
+    changes: tuple[tuple[str, str], ...]
+
+    def callback(self, method: str) -> Callback | None:
+        """The callback named `method`, if this kernel has it."""
+        return next((c for c in self.callbacks if c.method == method), None)
+
+    def sequence(self, name: str) -> Sequence:
+        """The sequence `name`; SpecificationError if this kernel has none."""
+        if name not in self.sequences:
+            raise SpecificationError(f"spec/vfs.toml: no sequence {name} for kernel {self.kernel}")
+        return self.sequences[name]
+
+    def lockless(self, of: str = "") -> tuple[str, ...]:
+        """Methods that lockless walk calls, of one kind of operations table if named."""
+        return tuple(c.method for c in self.callbacks if c.lockless and of in ("", c.of))
+
+
+def _step(text: str) -> VfsStep:
+    parts = [p.strip() for p in text.split("|")]
+    words = parts[0].split()
+    feature = ""
+    if words and words[0].startswith("("):
+        feature = words.pop(0).strip("()")
+    if not words or words[0] not in VERBS:
+        raise SpecificationError(f"spec/vfs.toml: no verb in step {text!r}")
+    padded = [*words, "", "", ""][:4]
+    return VfsStep(*padded, *[*parts[1:], "", ""][:2], feature)
+
+
+@cache
+def _data() -> dict[str, object]:
+    return tomllib.loads(resources.files("dentryproof.spec").joinpath("vfs.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def vfs(kernel: str) -> Vfs:
+    """The VFS side for `kernel`. UsageError if it is no version; the newest range serves newer kernels."""
+    version(kernel)
+    data = _data()
+    callbacks = []
+    for c in data["callback"]:  # type: ignore[attr-defined]
+        kernels = Range(c.get("since", ""), c.get("until", ""))
+        if kernels.holds(kernel):
+            callbacks.append(Callback(c["method"], c.get("of", "dentry_operations"), c["lockless"], c["blocks"],
+                                      tuple(c.get("locks", ())), tuple(c["prototype"]), c["purpose"], kernels))
+    sequences: dict[str, Sequence] = {}
+    for s in data["sequence"]:  # type: ignore[attr-defined]
+        kernels = Range(s.get("since", ""), s.get("until", ""))
+        if kernels.holds(kernel):
+            if s["name"] in sequences:
+                raise SpecificationError(f"spec/vfs.toml: two sequences {s['name']} for kernel {kernel}")
+            sequences[s["name"]] = Sequence(s["name"], s["title"], kernels, tuple(_step(t) for t in s["steps"]))
+    runs: dict[str, tuple[tuple[str, str], ...]] = {}
+    known = {c.method for c in callbacks}
+    for method, places in data["runs"].items():  # type: ignore[attr-defined]
+        if method in known:
+            pairs = tuple((p.split(":")[0], p.split(":")[1]) for p in places)
+            runs[method] = tuple(p for p in pairs if p[0] in sequences)
+    mask = data["rcu_mask"]
+    rcu_mask = {n: True for n in mask["set"]} | {n: False for n in mask["clear"]}  # type: ignore[index]
+    changes = tuple((c["kernel"], c["what"]) for c in data["change"])  # type: ignore[attr-defined]
+    shared = frozenset(data["shared_types"]["names"])  # type: ignore[index]
+    return Vfs(kernel, tuple(callbacks), sequences, runs, rcu_mask, shared, changes)
