@@ -327,7 +327,8 @@ class Encoding:
                                  self.terms.iff(self.atom(atom.name), value), "value")
             elif atom.kind == "defined":
                 yield Constraint(f"atom:{atom.name}", self.words.defined(atom),
-                                 self.terms.iff(self.atom(atom.name), self._formula(atom.definition)), "guard")
+                                 self.terms.iff(self.atom(atom.name), self._formula(atom.definition)),
+                                 "guard")
 
     def _pinned(self) -> Iterator[Constraint]:
         for cell, value in self.scenario.initial:

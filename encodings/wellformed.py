@@ -30,7 +30,8 @@ def check(scenario: Scenario) -> None:
     before: set[str] = set()
     for atom in scenario.atoms:
         for name in (n for cube in atom.definition for n, _ in cube):
-            _demand(name in before, f"atom {atom.name}: its definition speaks of {name!r}, which does not come before it")
+            _demand(name in before,
+                    f"atom {atom.name}: its definition speaks of {name!r}, which does not come before it")
         before.add(atom.name)
         _demand(atom.kind in ATOM_KINDS, f"atom {atom.name}: unknown kind {atom.kind!r}")
         if atom.kind == "nonnull":

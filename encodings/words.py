@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from .scenario import Scenario, ScenarioAtom, Step, Thread
 
 
+LONG = 120
+"""Conditions with a longer text are counted, not shown."""
+
+
 class Words:
     """Says of one scenario's steps, threads and rules what they are. `titles` names callbacks."""
 
@@ -88,7 +92,8 @@ class Words:
 
     def _condition(self, step: Step) -> str:
         cubes = [" and ".join(self._literal(n, p) for n, p in cube) for cube in step.guard]
-        return " or ".join(cubes) or "never"
+        text = " or ".join(cubes) or "never"
+        return text if len(text) <= LONG else f"{len(cubes)} path condition{'s'[:len(cubes) > 1]} of the source hold"
 
     def _literal(self, name: str, polarity: bool) -> str:
         text = self._atoms[name].text or name

@@ -124,15 +124,64 @@ def _vague(program: Program) -> list[Event]:
 
 
 class _Same:
-    """Whether an event may act on the target object."""
+    """Whether an event may act on the target object: one with the same access path, or one of the same
+    structure type that is reached through members alone.
 
-    def __init__(self, path: str, type_: str, vfs: Vfs) -> None:
-        self.path, self.type, self.shared = path, type_, vfs.shared_types
+    Elements of lists and trees are told apart by the list: two lists of one type are taken to hold
+    different elements; what two dentries, or two inodes, have under one member is two objects. An object that is freed when its last counted reference goes is only taken to be
+    the target under the target's own path: whoever reaches it otherwise holds a reference of its own.
+    """
+
+    def __init__(self, path: str, type_: str, vfs: Vfs, counted: bool = False) -> None:
+        self.path, self.type, self.shared, self.counted = path, type_, vfs.shared_types, counted
 
     def __call__(self, event: Event) -> bool:
         if event.object == self.path:
             return True
-        return bool(self.type) and self.type not in self.shared and event.type == self.type and event.object not in ROOT.values()
+        if root(event.object) != root(self.path) and _kind_path(event.object) == _kind_path(self.path):
+            return False
+        if self.counted or not self.type or self.type in self.shared or event.type != self.type:
+            return False
+        return event.object not in ROOT.values() and _plain_path(event.object) and _plain_path(self.path)
+
+    @property
+    def assumption(self) -> str:
+        """What the answer leans on, in words."""
+        if self.counted:
+            return f"whoever reaches struct {self.type or '?'} other than as {self.path} holds a counted reference of its own"
+        return ""
+
+
+def _kind_path(path: str) -> str:
+    """`path` from any dentry, or any inode: two of these from different roots are different objects."""
+    return renamed(path, {"parent": "dentry", "child": "dentry", "dir": "inode", "child-inode": "inode"})
+
+
+def _plain_path(path: str) -> bool:
+    return "[" not in path and not path.startswith(("call:", "*")) and ".next" not in path
+
+
+def _reaches(event: Event, path: str, same: _Same) -> bool:
+    """Whether a call that was not followed may act on the target: it is handed its address, or (a function
+    of the filesystem itself) that of something that leads to it. An address inside an object is not the
+    object's own."""
+    whose, _, names = event.value.partition(":")
+    if not event.object or (event.field and whose != "own"):
+        return False
+    if names and same.type not in names.split(",") and "." + path.rsplit("->", 1)[-1] not in names.split(","):
+        return False
+    return same(event) or (whose == "own" and path.startswith(event.object + "->"))
+
+
+def _counted(program: Program, event: Event) -> bool:
+    """Whether `event` happens only where a count dropped to zero."""
+    last = {a.name for a in program.atoms if a.text.endswith("drops the last reference")}
+    defined = {a.name: a.definition for a in program.atoms if a.kind == "defined"}
+
+    def requires(name: str) -> bool:
+        return name in last or (name in defined and bool(defined[name]) and all(any(p and requires(n) for n, p in cube) for cube in defined[name]))
+
+    return bool(event.guard) and all(any(p and requires(n) for n, p in cube) for cube in event.guard)
 
 
 def _roles(program: Program, kind: str, path: str) -> list[dict[str, str]]:
@@ -156,16 +205,16 @@ def _delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     del own
     teardown = _programs(model, methods)
     yield from _gaps(model, clause, [*teardown, *walkers])
-    targets: dict[tuple[str, str, str], Event] = {}
+    targets: dict[tuple[str, str, str, bool], Event] = {}
     for program in teardown:
         for event in [*_frees(program), *_vague(program)]:
             if root(event.object) in ("dentry", "inode", "sb", "parent", "dir") and (event.object not in ROOT.values() or kind == "inode" and event.object == "inode" and event.kind == "free"):
-                targets.setdefault((program.method, event.object, event.type), event)
+                targets.setdefault((program.method, event.object, event.type, _counted(program, event)), event)
     for walker in walkers:
         met = False
-        for (method, path, type_), _ in targets.items():
+        for method, path, type_, counted in targets:
             for roles in _roles(walker, kind, path):
-                question = _delay_one(model, clause, vfs, kind, teardown, method, path, type_, walker, roles)
+                question = _delay_one(model, clause, vfs, kind, teardown, method, _Same(path, type_, vfs, counted), walker, roles)
                 if question is not None:
                     met = True
                     yield from question
@@ -173,12 +222,12 @@ def _delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             yield _delay_baseline(model, clause, vfs, kind, teardown, walker)
 
 
-def _delay_one(model: Model, clause: Clause, vfs: Vfs, kind: str, teardown: list[Program], method: str, path: str,
-               type_: str, walker: Program, roles: dict[str, str]) -> list[Question] | None:
-    same = _Same(path, type_, vfs)
+def _delay_one(model: Model, clause: Clause, vfs: Vfs, kind: str, teardown: list[Program], method: str, same: _Same,
+               walker: Program, roles: dict[str, str]) -> list[Question] | None:
+    path = same.path
 
     def touches(event: Event) -> bool:
-        return event.kind in _TOUCHING and (same(event) or event.kind == "opaque" and bool(event.object) and path.startswith(event.object + "->"))
+        return event.kind in _TOUCHING and (same(event) if event.kind != "opaque" else _reaches(event, path, same))
 
     accesses = [e for e in (replace(e, object=renamed(e.object, roles)) for e in walker.events) if touches(e)]
     if not accesses:
@@ -187,7 +236,7 @@ def _delay_one(model: Model, clause: Clause, vfs: Vfs, kind: str, teardown: list
     doubtful = [e for e in accesses if e.kind == "opaque" and not e.debug]
     debug = [e for e in accesses if e.debug]
     frees = [e for p in teardown if p.method == method for e in _frees(p) if same(e)]
-    vague = [e for p in teardown if p.method == method for e in _vague(p) if same(e) or path.startswith(e.object + "->")]
+    vague = [e for p in teardown if p.method == method for e in _vague(p) if _reaches(e, path, same)]
     found: list[Question] = []
     if frees and sure:
         found.append(_delay_scenario(model, clause, vfs, kind, teardown, method, path, same, walker, roles, touches, sure=True))
@@ -200,10 +249,10 @@ def _delay_one(model: Model, clause: Clause, vfs: Vfs, kind: str, teardown: list
 
 
 def _delay_scenario(model: Model, clause: Clause, vfs: Vfs, kind: str, teardown: list[Program], method: str, path: str,
-                    same: Callable[[Event], bool], walker: Program, roles: dict[str, str], touches: Callable[[Event], bool],
+                    same: _Same, walker: Program, roles: dict[str, str], touches: Callable[[Event], bool],
                     *, sure: bool, debug: bool = False, doubt: str = "") -> Obligation:
     def destroys(event: Event) -> bool:
-        return (event.kind == "free" and same(event)) or (not sure and event.kind == "opaque" and bool(event.object) and (same(event) or path.startswith(event.object + "->")))
+        return (event.kind == "free" and same(event)) or (not sure and event.kind == "opaque" and _reaches(event, path, same))
 
     def of_teardown(event: Event, _: str) -> Iterator[Label]:
         if destroys(event):
@@ -213,8 +262,8 @@ def _delay_scenario(model: Model, clause: Clause, vfs: Vfs, kind: str, teardown:
         if touches(event) and event.debug == debug and (event.kind != "opaque" or not sure):
             yield "access(o)", "initial"
 
-    cell = _cell(path)
-    live = {FOUND[kind], ("dentry", "d_inode")} | ({cell} if cell else set())
+    paths = {path} | {renamed(e.object, roles) for e in walker.events if touches(replace(e, object=renamed(e.object, roles)))}
+    live = {FOUND[kind], ("dentry", "d_inode")}.union(*map(_cells, paths))
     builder = Builder(vfs, live)
 
     def teardown_wants(event: Event) -> bool:
@@ -240,13 +289,23 @@ def _delay_scenario(model: Model, clause: Clause, vfs: Vfs, kind: str, teardown:
                 features=frozenset({kind}), keep=lambda s: s.verb in ("enter", "leave", "call") or (s.object, s.field) == FOUND[kind])
     functions = tuple(dict.fromkeys(p.function for p in teardown if p.method == method)) + (walker.function,)
     return Obligation(model, clause, (method, walker.method), path, builder.scenario(), clause.formula, functions,
-                      _assumptions([walker, *[p for p in teardown if p.method == method]]), debug, doubt, ("access(o)", "destroyed(o)"))
+                      (*_assumptions([walker, *[p for p in teardown if p.method == method]]), *filter(None, [same.assumption])), debug, doubt,
+                      ("access(o)", "destroyed(o)"))
 
 
 def _all_then(event: Event) -> Iterator[Event]:
     for then in event.then:
         yield then
         yield from _all_then(then)
+
+
+def _cells(path: str) -> frozenset[tuple[str, str]]:
+    """The cells whose pointers lead to the object at `path`, one after the other."""
+    found: set[tuple[str, str]] = set()
+    while (cell := _cell(path)) is not None:
+        found.add(cell)
+        path = cell[0]
+    return frozenset(found)
 
 
 def _cell(path: str) -> tuple[str, str] | None:

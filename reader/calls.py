@@ -93,17 +93,26 @@ class Calls:
         function = node.child_by_field_name("function")
         arguments = node.child_by_field_name("arguments")
         args = [c for c in arguments.named_children if c.type != "comment"] if arguments is not None else []
+        parenthesised = False
         while function is not None and function.type == "parenthesized_expression" and function.named_children:
-            function = function.named_children[0]
+            function, parenthesised = function.named_children[0], True
         if function is None:
             return [(TRUE, Sym(("call", self._next())))]
         if function.type == "identifier":
             name = self.x.text(function)
+            if parenthesised and args and not self._is_function(name):
+                return self.x.value(args[0])
             if name not in self.x.frame.types and name not in self.x.frame.env:
                 return self._named(name, args, node)
         if function.type == "call_expression" and self.x.text(function).startswith(("guard(", "CLASS(")):
             return self._guard(function, args, node)
         return self._through(function, args, node)
+
+    def _is_function(self, name: str) -> bool:
+        """Whether `name` in parentheses before an argument is a function, not the type of a cast."""
+        x = self.x
+        return (name in x.frame.types or name in x.frame.env or name in table()
+                or bool(x.scope.find(name, "function", x.frame.file)) or bool(x.scope.macro(name, x.frame.file)))
 
     def _named(self, name: str, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
         x = self.x
@@ -118,9 +127,13 @@ class Calls:
             if macro.params is not None and name not in self.macros and (not own or file is x.frame.file):
                 x.scope.use(file)
                 return self.expand(macro, [x.text(a) for a in args])
-        if found and x.following:
+        if found and not found[0][0].path.endswith(".h") and x.irrelevant(found):
+            for a in args:
+                x.value(a)
+            return self._pointer(name, node)
+        if found and x.follows(found[0][0]):
             return x.run(name, x.frame.file, [x.value(a) for a in args])
-        return self.opaque(name, [x.value(a) for a in args], node)
+        return self.opaque(name, [x.value(a) for a in args], node, x.may_destroy(found) if found else "external")
 
     def _through(self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
         """A call through a pointer: the functions that the filesystem stores in that member."""
@@ -146,14 +159,21 @@ class Calls:
         known = table().get(name)
         if known is not None and not (found and found[0][0] in x.scope.own):
             return self._effects(known, values, [], node)
-        if found and x.following:
+        if found and not found[0][0].path.endswith(".h") and x.irrelevant(found):
+            return self._pointer(name, node)
+        if found and x.follows(found[0][0]):
             return x.run(name, x.frame.file, values)
-        return self.opaque(name, values, node)
+        return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
 
     def _candidates(self, member: str, values: list[Multi], node: tree_sitter.Node) -> Multi:
         x = self.x
         candidates = [(f, n) for f, n in x.scope.assigned(member)] if member else []
         candidates = [(f, n) for f, n in candidates if x.scope.find(n, "function", f) or n in table()]
+        if x.relevance is not None and candidates and len(candidates) <= MAX_CANDIDATES:
+            some = [(f, n) for f, n in candidates if n in table() or not x.irrelevant(x.scope.find(n, "function", f))]
+            if not some:
+                return self._pointer(member, node)
+            candidates = some
         if not candidates or len(candidates) > MAX_CANDIDATES:
             return self.opaque(f"->{member}" if member else x.text(node), values, node)
         result: Multi = []
@@ -172,10 +192,11 @@ class Calls:
             x.record.condition = saved
         return x.merge(result)
 
-    def opaque(self, name: str, values: list[Multi], node: tree_sitter.Node) -> Multi:
-        """A call that cannot be followed: it may do anything to what it is handed, and it may block."""
+    def opaque(self, name: str, values: list[Multi], node: tree_sitter.Node, whose: str = "own") -> Multi:
+        """A call that is not followed: it may do anything to what it is handed, and it may block. One that is
+        not the filesystem's own (`whose` is ``external``) knows nothing of what hangs off that."""
         x = self.x
-        event = Event("opaque", "", source=x.where(node), debug=x.record.debug > 0, note=name)
+        event = Event("opaque", "", value=whose, source=x.where(node), debug=x.record.debug > 0, note=name)
         x.record.emit(event)
         for value in values:
             for g, v in x.each(value):
@@ -266,7 +287,7 @@ class Calls:
         if index < len(values) and kind in ("read", "write"):
             for g, w in x.each(values[index]):
                 if isinstance(w, Const) and w.number == 0:
-                    x.record.emit(Event(kind, "NULL", "", source=x.where(node), debug=x.record.debug > 0, note=known.name + "()"), g)
+                    x.record.emit(Event(kind, "NULL", "", value, source=x.where(node), debug=x.record.debug > 0, note=known.name + "()"), g)
 
     def _read(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
         self._touch("read", known, effect, values, node)
@@ -344,7 +365,7 @@ class Calls:
             if not isinstance(v, Ptr):
                 continue
             member = v.field.rsplit(".", 1)[-1] if v.field else v.path.rsplit(":", 1)[-1]
-            function = self._work_function(member)
+            function = self.x.scope.work_function(member)
             saved = x.record.condition
             x.record.condition = x.bdd.conjoin(saved, g)
             if function is None:
@@ -352,15 +373,6 @@ class Calls:
             else:
                 self._later(how, [(TRUE, Fn(function))], [(TRUE, v)], node, known.name)
             x.record.condition = saved
-        return None
-
-    def _work_function(self, member: str) -> str | None:
-        pattern = re.compile(rf"(?:INIT_(?:DELAYED_|RCU_)?WORK|DECLARE_(?:DELAYED_)?WORK)\s*\(\s*[^,]*?\b{re.escape(member)}\s*,\s*(\w+)\s*\)")
-        for file in self.x.scope.own:
-            if "_WORK" in file.text:
-                match = pattern.search(file.code)
-                if match:
-                    return match.group(1)
         return None
 
     def _last(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:

@@ -19,6 +19,7 @@ from ..spec.program import Event, Source
 from .bdd import FALSE, TRUE
 from .calls import Calls
 from .parse import Parsed, errors, parse
+from .relevance import UNTOLD, Relevance
 from .recorder import Abandon, Pending, Recorder
 from .source import Definition, SourceFile
 from .tree import Scope
@@ -27,8 +28,9 @@ from .values import NULL, UNKNOWN_TYPE, Bool, Const, CType, Fn, Multi, Ptr, Sym,
 
 UNROLL = 2
 MAX_DEPTH = 40
+MAX_CALLS = 24
 MAX_STATEMENTS = 30_000
-MAX_FOLLOWED = 2_500
+MAX_FOLLOWED = 3_000
 MAX_ALTERNATIVES = 5
 MAX_SCALARS = 2
 MAX_POINTERS = 3
@@ -58,16 +60,17 @@ class Frame:
 
 class Executor:
     """Executes one method. `facts` fixes symbolic tests: ``{key: truth}``, e.g. of ``flags & LOOKUP_RCU``.
-    Calls are followed down to `depth`."""
+    Calls are followed down to `depth`, and only where they matter to `relevance`, if there is one."""
 
     def __init__(self, scope: Scope, types: Types, facts: dict[tuple[object, ...], bool] | None = None,
-                 depth: int = MAX_DEPTH) -> None:
+                 depth: int = MAX_CALLS, relevance: Relevance | None = None) -> None:
         self.scope = scope
         self.types = types
         self.record = Recorder()
         self.bdd = self.record.bdd
         self.facts = facts or {}
         self.depth = depth
+        self.relevance = relevance
         self.frames: list[Frame] = []
         self.statements = 0
         self.followed: dict[str, None] = {}
@@ -95,11 +98,22 @@ class Executor:
         """The source text of `node` on one line."""
         return " ".join(self.frame.piece.string(node).split())
 
-    @property
-    def following(self) -> bool:
-        """Whether calls are still followed: not below `depth`, nor after so many statements that a program
-        nears its limit."""
-        return self.statements < MAX_FOLLOWED and len(self.frames) < self.depth
+    def irrelevant(self, found: tuple[tuple[SourceFile, Definition], ...]) -> bool:
+        """Whether a call of one of the functions `found` can be left out."""
+        return self.relevance is not None and not any(self.relevance.destroys(f, d) for f, d in found)
+
+    def may_destroy(self, found: tuple[tuple[SourceFile, Definition], ...]) -> str:
+        """What a call of one of the filesystem's functions `found` may destroy, as the value of an opaque
+        event: ``own``, with a colon and names where they are known."""
+        if self.relevance is None:
+            return "own"
+        names = {n for f, d in found for n in self.relevance.destroys(f, d)}
+        return "own" if UNTOLD in names else "own:" + ",".join(sorted(names))
+
+    def follows(self, file: SourceFile) -> bool:
+        """Whether a call into `file` is still followed: not after so many statements that a program nears its
+        limit, nor below `depth`, where only inline functions of headers are."""
+        return self.statements < MAX_FOLLOWED and len(self.frames) < (MAX_DEPTH if file.path.endswith(".h") else self.depth)
 
     # -- running a function ------------------------------------------------------------------------
 
@@ -645,9 +659,9 @@ class Executor:
         for g, place in self.each(address):
             if not isinstance(place, Ptr):
                 if isinstance(place, Const) and place.number == 0:
-                    self.record.emit(Event("write", "NULL", "", source=self.where(node), note=self.text(node)), g)
+                    self.record.emit(Event("write", "NULL", "", "other", source=self.where(node), note=self.text(node)), g)
                 elif not is_error(place):
-                    self.record.emit(Event("write", "?", "", source=self.where(node), note=self.text(node)), g)
+                    self.record.emit(Event("write", "?", "", "other", source=self.where(node), note=self.text(node)), g)
             elif place.path.startswith("local:"):
                 here = self.bdd.conjoin(self.record.condition, g)
                 name = place.path.split(":", 2)[2]

@@ -12,9 +12,10 @@ from ..spec.kernel_functions import table
 from ..spec.program import Event, Gap, Model, Program, Source
 from ..spec.vfs import Vfs, vfs
 from .bdd import FALSE, TRUE, TooLarge
-from .execute import MAX_DEPTH, Executor, parameters
+from .execute import MAX_CALLS, Executor, parameters
 from .parse import parse
 from .recorder import Abandon
+from .relevance import Relevance, wanted
 from .source import SourceFile
 from .tables import Table, Unit
 from .tree import Scope, Tree
@@ -52,6 +53,10 @@ def models(tree: Tree, unit: Unit, version: str) -> tuple[Model, ...]:
     return tuple(_Extractor(tree, unit, version).models())
 
 
+def _is_teardown(job: _Job) -> bool:
+    return job.method in ("d_iput", "kill_sb", *_SUPER_METHODS)
+
+
 def _matters(event: Event, job: _Job) -> bool:
     """Whether a clause can speak of `event` of this method. Reads are accesses of lockless methods only; what
     others read matters where something else depends on it, and is then kept for that."""
@@ -72,12 +77,19 @@ class _Extractor:
         self.vfs: Vfs = vfs(version)
         self.scope = Scope(tree, unit.paths)
         self.types = Types(self.scope)
+        self.relevance: Relevance | None = None
 
     def models(self) -> Iterable[Model]:
         found = self.unit.tables("dentry_operations")
-        shared = [self.program(job) for job in self._shared_jobs()]
+        jobs = [job for own in found for job in self._table_jobs(own)]
+        jobs += [job for job in self._shared_jobs() if job not in jobs]
+        done = {job: self.program(job) for job in jobs if not _is_teardown(job)}
+        walkers = [p for p in done.values() if p is not None and (p.mode == "rcu" or p.method in ("d_hash", "d_compare"))]
+        self.relevance = Relevance(self.scope, wanted(walkers))
+        done |= {job: self.program(job) for job in jobs if _is_teardown(job)}
+        shared = [done[job] for job in dict.fromkeys(self._shared_jobs())]
         for own in found:
-            programs = [self.program(job) for job in self._table_jobs(own)]
+            programs = [done[job] for job in dict.fromkeys(self._table_jobs(own))]
             names = self.unit.names
             gaps = tuple(Gap(f"{f.path}: {f.problem}", Source(f.path, 1)) for f in self.unit.files if f.problem)
             yield Model(
@@ -129,7 +141,8 @@ class _Extractor:
 
     def program(self, job: _Job) -> Program | None:
         """The callback program of one function in one mode."""
-        executor = Executor(self.scope, self.types, self._known(job), REF_DEPTH if job.mode == "ref" else MAX_DEPTH)
+        executor = Executor(self.scope, self.types, self._known(job), REF_DEPTH if job.mode == "ref" else MAX_CALLS,
+                            self.relevance if _is_teardown(job) else None)
         found = self.scope.find(job.function, "function", job.file)
         if not found or (job.function in table() and found[0][0] not in self.scope.own):
             return self._undefined(executor, job)

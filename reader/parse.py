@@ -32,6 +32,7 @@ _ATTRIBUTE_CALL = re.compile(
 )
 _LOOP = re.compile(r"\b(?=\w*for_each)(\w{5,})(\s*)\(")
 _SCOPED = re.compile(r"\b(scoped_guard|scoped_cond_guard|with_\w+_creds|scoped_class)(\s*)\(")
+_MIN_T = re.compile(r"\b(?:min_t|max_t|clamp_t|min_not_zero_t)\s*\(\s*((?:unsigned\s+|signed\s+)?(?:long\s+long|int|long|short|char))(?=\s*,)")
 _TYPE_ARGUMENT = re.compile(r"([,(]\s*)(struct|union|enum)(\s+\w+\s*)(?=[,)])")
 _SIZEOF_BEFORE = re.compile(r"\b(?:sizeof|typeof|__typeof__|__alignof__|alignof)\s*$")
 _LITERAL = re.compile(r'"(?:\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', re.S)
@@ -87,6 +88,8 @@ def mask(text: str) -> tuple[str, dict[int, str]]:
         if following and following not in ";,)=?:&|+-*/<>.[]\x01" and not _is_definition(hidden, match.start()):
             _replace(chars, match.start(1), match.end(1), "while")
             words[match.start(1)] = match.group(1)
+    for match in _MIN_T.finditer(hidden):
+        _replace(chars, match.start(1), match.end(1), "type")
     for match in _SCOPED.finditer(hidden):
         _replace(chars, match.start(1), match.end(1), "if")
         words[match.start(1)] = match.group(1)

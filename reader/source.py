@@ -24,6 +24,12 @@ _DEFINE = re.compile(r"#[ \t]*define[ \t]+(\w+)(\(([^)]*)\))?[ \t]*((?:\\\n|[^\n
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.M)
 
 
+_DEFINES = re.compile(
+    r"^(?:[ \t]*#[ \t]*define[ \t]+(\w+)"
+    r"|(?:typedef[ \t]+)?(?:struct|union)[ \t]+(\w+)[ \t]*(?:__\w+[ \t]*)*\{"
+    r"|(?:__\w+\([^)\n]*\)[ \t]*)*(?=[A-Za-z_])[^\n;={}()]*?\b(\w+)[ \t]*\()", re.M)
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
     """A function, initialised variable or structure type: its extent [start, end) and configuration.
@@ -61,7 +67,7 @@ def _blank(match: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", text)
 
 
-@dataclass
+@dataclass(eq=False)
 class SourceFile:
     """`path` is relative to the tree (or module) root; `raw` is what the file holds."""
 
@@ -104,6 +110,11 @@ class SourceFile:
     def includes(self) -> tuple[tuple[str, bool], ...]:
         """(name, whether in quotes) of every ``#include``."""
         return tuple((a or b, bool(a)) for a, b in _INCLUDE.findall(self.text))
+
+    @cached_property
+    def candidates(self) -> frozenset[str]:
+        """Names that the file may define as a function, structure or macro: quick, and it errs by too many."""
+        return frozenset(a or b or c for a, b, c in _DEFINES.findall(self.text))
 
     @cached_property
     def definitions(self) -> dict[str, tuple[Definition, ...]]:

@@ -149,7 +149,7 @@ class Scope:
         return self._near[key]
 
     def find(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
-        """The definitions of `name` (``function``, ``variable``, ``type``) that `user` can mean: all those of
+        """The definitions of `name` (``function`` or ``type``) that `user` can mean: all those of
         the nearest file that has any; several if they stand under different conditions."""
         key = (name, kind, user.path, self.entry)
         if key not in self._found:
@@ -157,11 +157,8 @@ class Scope:
         return self._found[key]
 
     def _find(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
-        wanted = re.compile({"function": rf"\b{name}\s*\(", "type": rf"\b(?:struct|union)\s+{name}\s*(?:__\w+\s*)*\{{",
-                             "variable": rf"\b{name}\b[^;]*="}[kind])
-        hints = {"function": (f"{name}(", f"{name} ("), "type": (f"struct {name}", f"union {name}"), "variable": (name,)}[kind]
         for file in self._places(user):
-            if any(h in file.text for h in hints) and wanted.search(file.text):
+            if name in file.candidates:
                 found = tuple((file, d) for d in file.definitions.get(name, ()) if d.kind == kind)
                 if found:
                     return found
@@ -171,11 +168,20 @@ class Scope:
         """The ``#define``s of `name` that `user` can mean, from the nearest file that has any."""
         key = (name, user.path, self.entry)
         if key not in self._macros:
-            wanted = re.compile(rf"#[ \t]*define[ \t]+{name}\b")
             self._macros[key] = next(
                 (tuple((f, m) for m in f.macros[name]) for f in self._places(user)
-                 if (f"define {name}" in f.text or f"define\t{name}" in f.text) and wanted.search(f.text) and name in f.macros), ())
+                 if name in f.candidates and name in f.macros), ())
         return self._macros[key]
+
+    def work_function(self, member: str) -> str | None:
+        """The function of the work item that the filesystem keeps in `member`, from its initialisation."""
+        pattern = re.compile(rf"(?:INIT_(?:DELAYED_|RCU_)?WORK|DECLARE_(?:DELAYED_)?WORK)\s*\(\s*[^,]*?\b{re.escape(member)}\s*,\s*(\w+)\s*\)")
+        for file in self.own:
+            if "_WORK" in file.text:
+                match = pattern.search(file.code)
+                if match:
+                    return match.group(1)
+        return None
 
     def assigned(self, member: str) -> tuple[tuple[SourceFile, str], ...]:
         """Names that the filesystem's own files store in `member` by an initialiser or an assignment."""

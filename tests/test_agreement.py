@@ -61,6 +61,13 @@ def chunks(draw: Draw, theme: str, depth: int = 2) -> list[tuple[str, str, str]]
 
 
 @st.composite
+def guards(draw: Draw, atoms: list[ScenarioAtom]) -> Guard:
+    """Up to two cubes over `atoms`; no cube at all is the guard that is false."""
+    cube = st.dictionaries(st.sampled_from([a.name for a in atoms]), st.booleans(), min_size=1, max_size=2)
+    return tuple(tuple(sorted(c.items())) for c in draw(st.lists(cube, max_size=2)))
+
+
+@st.composite
 def scenarios(draw: Draw) -> Scenario:
     """Two or three threads, the later ones sometimes deferred; guards, via and labels anywhere."""
     threads: list[Thread] = []
@@ -79,6 +86,9 @@ def scenarios(draw: Draw) -> Scenario:
     atoms = [ScenarioAtom(f"n{r}", "nonnull", r) for r in reads if draw(st.booleans())]
     stable = [ScenarioAtom("c", "stable", key="K"), ScenarioAtom("d", "stable", key="K")]
     atoms += draw(st.sampled_from(([], [ScenarioAtom("f", "free")], stable)))
+    derived = draw(st.booleans())
+    if atoms and derived:
+        atoms.append(ScenarioAtom("e", "defined", definition=draw(guards(atoms))))
     dressed = tuple(replace(t, steps=tuple(draw(_dress(s, steps, reads, atoms)) for s in t.steps))
                     for t in threads)
     pinned = draw(st.sampled_from(((), (), (("m", "null"),), (("m", "initial"), ("n", "initial")))))
@@ -90,12 +100,11 @@ def _dress(draw: Draw, step: Step, steps: list[Step], reads: list[str], atoms: l
     """`step` with a guard, a `via` among the reads listed before it, and labels."""
     guard: Guard = ((),)
     if atoms and draw(st.integers(0, 2)) == 0:
-        known = st.sampled_from([a.name for a in atoms])
-        cube = st.dictionaries(known, st.booleans(), min_size=1, max_size=2)
-        guard = tuple(tuple(sorted(c.items())) for c in draw(st.lists(cube, max_size=2)))
+        guard = draw(guards(atoms))
     place = {s.id: i for i, s in enumerate(steps)}
     earlier = [r for r in reads if place[r] < place[step.id]]
-    via = draw(st.sampled_from(earlier)) if earlier and draw(st.booleans()) else None
+    through = draw(st.booleans())
+    via = draw(st.sampled_from(earlier)) if earlier and through else None
     reach = st.sampled_from(("any", "initial", "null"))
     labels = draw(st.frozensets(st.tuples(st.sampled_from("pqr"), reach), max_size=2))
     return replace(step, guard=guard, via=via, labels=labels)

@@ -117,6 +117,9 @@ CASES = [
         [s("a", label="access", guard=((("p", True),),))], [s("f", label="free", guard=((("q", False),),))],
         atoms=(ScenarioAtom("p", "stable", key="CONFIG_X"), ScenarioAtom("q", "stable", key="CONFIG_Y"))),
      "sat"),
+    ("one path condition, named on one side and negated there on the other", two(
+        [s("a", label="access", guard=((("q", True),),))], [s("f", label="free", guard=NOT_P)],
+        atoms=(*FREE_ATOM, ScenarioAtom("q", "defined", definition=P))), "unsat"),
     ("the deferred thread never starts", two([ACCESS], [s("d", guard=())], Thread("rcu", (FREE,), after="d")),
      "unsat"),
     ("the deferred thread starts after its cause, which is after the access",

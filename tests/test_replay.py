@@ -38,6 +38,8 @@ GRACE = scenario(Thread("x", (s("in", "enter"), s("out", "leave"))),
                  Thread("y", (s("gs", "gp-start"), s("ge", "gp-end"))))
 STABLE = scenario(Thread("x", (s("a"),)), atoms=(ScenarioAtom("p", "stable", key="K"),
                                                  ScenarioAtom("q", "stable", key="K")))
+DEFINED = scenario(Thread("x", (s("a"),)), atoms=(ScenarioAtom("p", "free"),
+                                                  ScenarioAtom("q", "defined", definition=IF_P)))
 YES, NO = {"p": True}, {"p": False}
 
 GOOD = [
@@ -81,6 +83,7 @@ BAD = [
     (LOCKS, trace("L l u"), "step l: takes dentry->k, held shared by y"),
     (GRACE, trace("in gs ge out"), "step ge: ends a grace period while x is in the section entered at in"),
     (scenario(Thread("x", (s("in", "enter"),))), trace("in"), "enters a read-side section that x never"),
+    (DEFINED, trace("a", {"p": True, "q": False}), "atom q is not what it is defined to be"),
     (STABLE, trace("a", {"p": True, "q": False}), "stable atoms p and q differ"),
 ]
 
@@ -118,6 +121,7 @@ def test_reach_decides_what_a_label_says() -> None:
     (READ, 5, "set: r a w, r w a, w r; NULL: r w, w r"),
     (LOCKS, 1, "the shared hold never ends, so it comes last"),
     (GRACE, 5, "six interleavings but for in gs ge out"),
+    (DEFINED, 2, "one truth chosen, one defined"),
     (STABLE, 2, "one key, two truths"),
     (scenario(Thread("x", (s("l", "lock", "k", "exclusive"), s("m", "lock", "j", "exclusive"),
                            s("n", "unlock", "j"), s("o", "unlock", "k"))),
