@@ -184,6 +184,9 @@ def _counted(program: Program, event: Event) -> bool:
     return bool(event.guard) and all(any(p and requires(n) for n, p in cube) for cube in event.guard)
 
 
+_ALIVE = "while a dentry or an inode is torn down its superblock is alive and holds references of its own"
+
+
 def _roles(program: Program, kind: str, path: str) -> list[dict[str, str]]:
     """The renamings under which a walker may have the victim in its hands: as its own, or as the parent."""
     found = [SELF_ROLE]
@@ -208,6 +211,8 @@ def _delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     targets: dict[tuple[str, str, str, bool], Event] = {}
     for program in teardown:
         for event in [*_frees(program), *_vague(program)]:
+            if kind != "super" and root(event.object) == "sb" and (event.kind == "opaque" or _counted(program, event)):
+                continue
             if root(event.object) in ("dentry", "inode", "sb", "parent", "dir") and (event.object not in ROOT.values() or kind == "inode" and event.object == "inode" and event.kind == "free"):
                 targets.setdefault((program.method, event.object, event.type, _counted(program, event)), event)
     for walker in walkers:
@@ -289,7 +294,7 @@ def _delay_scenario(model: Model, clause: Clause, vfs: Vfs, kind: str, teardown:
                 features=frozenset({kind}), keep=lambda s: s.verb in ("enter", "leave", "call") or (s.object, s.field) == FOUND[kind])
     functions = tuple(dict.fromkeys(p.function for p in teardown if p.method == method)) + (walker.function,)
     return Obligation(model, clause, (method, walker.method), path, builder.scenario(), clause.formula, functions,
-                      (*_assumptions([walker, *[p for p in teardown if p.method == method]]), *filter(None, [same.assumption])), debug, doubt,
+                      (*((_ALIVE,) if kind != "super" else ()), *_assumptions([walker, *[p for p in teardown if p.method == method]]), *filter(None, [same.assumption])), debug, doubt,
                       ("access(o)", "destroyed(o)"))
 
 

@@ -127,13 +127,12 @@ class Calls:
             if macro.params is not None and name not in self.macros and (not own or file is x.frame.file):
                 x.scope.use(file)
                 return self.expand(macro, [x.text(a) for a in args])
-        if found and not found[0][0].path.endswith(".h") and x.irrelevant(found):
-            for a in args:
-                x.value(a)
+        values = [x.value(a) for a in args]
+        if found and not found[0][0].path.endswith(".h") and x.irrelevant(found, values):
             return self._pointer(name, node)
         if found and x.follows(found[0][0]):
-            return x.run(name, x.frame.file, [x.value(a) for a in args])
-        return self.opaque(name, [x.value(a) for a in args], node, x.may_destroy(found) if found else "external")
+            return x.run(name, x.frame.file, values)
+        return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
 
     def _through(self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
         """A call through a pointer: the functions that the filesystem stores in that member."""
@@ -159,7 +158,7 @@ class Calls:
         known = table().get(name)
         if known is not None and not (found and found[0][0] in x.scope.own):
             return self._effects(known, values, [], node)
-        if found and not found[0][0].path.endswith(".h") and x.irrelevant(found):
+        if found and not found[0][0].path.endswith(".h") and x.irrelevant(found, values):
             return self._pointer(name, node)
         if found and x.follows(found[0][0]):
             return x.run(name, x.frame.file, values)
@@ -170,7 +169,7 @@ class Calls:
         candidates = [(f, n) for f, n in x.scope.assigned(member)] if member else []
         candidates = [(f, n) for f, n in candidates if x.scope.find(n, "function", f) or n in table()]
         if x.relevance is not None and candidates and len(candidates) <= MAX_CANDIDATES:
-            some = [(f, n) for f, n in candidates if n in table() or not x.irrelevant(x.scope.find(n, "function", f))]
+            some = [(f, n) for f, n in candidates if n in table() or not x.irrelevant(x.scope.find(n, "function", f), values)]
             if not some:
                 return self._pointer(member, node)
             candidates = some
@@ -313,7 +312,10 @@ class Calls:
 
     def _free(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
         x = self.x
+        member = effect.arguments[1] if len(effect.arguments) > 1 else ""
         for g, event in self._freed(effect.index(0), values, node, known.name):
+            if member:
+                event = replace(event, object=f"{event.object}->{member}", type="")
             x.record.emit(event, g)
         return None
 

@@ -19,7 +19,7 @@ from ..spec.program import Event, Source
 from .bdd import FALSE, TRUE
 from .calls import Calls
 from .parse import Parsed, errors, parse
-from .relevance import UNTOLD, Relevance
+from .relevance import COUNTED, UNTOLD, Relevance
 from .recorder import Abandon, Pending, Recorder
 from .source import Definition, SourceFile
 from .tree import Scope
@@ -30,7 +30,7 @@ UNROLL = 2
 MAX_DEPTH = 40
 MAX_CALLS = 24
 MAX_STATEMENTS = 30_000
-MAX_FOLLOWED = 3_000
+MAX_FOLLOWED = 6_000
 MAX_ALTERNATIVES = 5
 MAX_SCALARS = 2
 MAX_POINTERS = 3
@@ -98,22 +98,31 @@ class Executor:
         """The source text of `node` on one line."""
         return " ".join(self.frame.piece.string(node).split())
 
-    def irrelevant(self, found: tuple[tuple[SourceFile, Definition], ...]) -> bool:
-        """Whether a call of one of the functions `found` can be left out."""
-        return self.relevance is not None and not any(self.relevance.destroys(f, d) for f, d in found)
+    def irrelevant(self, found: tuple[tuple[SourceFile, Definition], ...], values: list[Multi]) -> bool:
+        """Whether a call of one of the functions `found` with these arguments can be left out."""
+        if self.relevance is None:
+            return False
+        entries = {e for f, d in found for e in self.relevance.destroys(f, d)}
+        if any(not e.endswith(COUNTED) for e in entries):
+            return False
+        members = self.relevance.what.members
+        return not (entries and any(isinstance(v, Ptr) and "->" in v.path and v.path.rsplit("->", 1)[1].rsplit(".", 1)[-1] in members
+                                    for value in values for _, v in value))
 
     def may_destroy(self, found: tuple[tuple[SourceFile, Definition], ...]) -> str:
         """What a call of one of the filesystem's functions `found` may destroy, as the value of an opaque
         event: ``own``, with a colon and names where they are known."""
         if self.relevance is None:
             return "own"
-        names = {n for f, d in found for n in self.relevance.destroys(f, d)}
+        names = {n.removesuffix(COUNTED) for f, d in found for n in self.relevance.destroys(f, d)}
         return "own" if UNTOLD in names else "own:" + ",".join(sorted(names))
 
     def follows(self, file: SourceFile) -> bool:
         """Whether a call into `file` is still followed: not after so many statements that a program nears its
         limit, nor below `depth`, where only inline functions of headers are."""
-        return self.statements < MAX_FOLLOWED and len(self.frames) < (MAX_DEPTH if file.path.endswith(".h") else self.depth)
+        if file.path.endswith(".h"):
+            return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < MAX_DEPTH
+        return self.statements < MAX_FOLLOWED and len(self.frames) < self.depth
 
     # -- running a function ------------------------------------------------------------------------
 

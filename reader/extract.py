@@ -77,7 +77,7 @@ class _Extractor:
         self.vfs: Vfs = vfs(version)
         self.scope = Scope(tree, unit.paths)
         self.types = Types(self.scope)
-        self.relevance: Relevance | None = None
+        self.relevance: dict[bool, Relevance] = {}
 
     def models(self) -> Iterable[Model]:
         found = self.unit.tables("dentry_operations")
@@ -85,7 +85,7 @@ class _Extractor:
         jobs += [job for job in self._shared_jobs() if job not in jobs]
         done = {job: self.program(job) for job in jobs if not _is_teardown(job)}
         walkers = [p for p in done.values() if p is not None and (p.mode == "rcu" or p.method in ("d_hash", "d_compare"))]
-        self.relevance = Relevance(self.scope, wanted(walkers))
+        self.relevance = {whole: Relevance(self.scope, wanted(walkers, whole)) for whole in (False, True)}
         done |= {job: self.program(job) for job in jobs if _is_teardown(job)}
         shared = [done[job] for job in dict.fromkeys(self._shared_jobs())]
         for own in found:
@@ -142,7 +142,7 @@ class _Extractor:
     def program(self, job: _Job) -> Program | None:
         """The callback program of one function in one mode."""
         executor = Executor(self.scope, self.types, self._known(job), REF_DEPTH if job.mode == "ref" else MAX_CALLS,
-                            self.relevance if _is_teardown(job) else None)
+                            self.relevance.get(job.method in ("put_super", "kill_sb")) if _is_teardown(job) else None)
         found = self.scope.find(job.function, "function", job.file)
         if not found or (job.function in table() and found[0][0] not in self.scope.own):
             return self._undefined(executor, job)

@@ -19,11 +19,13 @@ from .tree import Scope
 _CALL = re.compile(r"(->\s*|\.\s*)?\b([A-Za-z_]\w*)\s*\(")
 _WORDS = frozenset({"if", "while", "for", "switch", "return", "sizeof", "typeof", "defined", "do", "else", "case", "__typeof__",
                     "likely", "unlikely", "__attribute__", "__section", "RCU_LOCKDEP_WARN"})
-_ROOTS = frozenset({"inode", "dentry", "super_block", "page", "folio", "file", "address_space", "rb_node", "list_head"})
-"""Types that every filesystem hands about: a call that is handed one destroys nothing of the filesystem's."""
 _ALWAYS = frozenset({"wait", "teardown"})
 _PAYLOADS = frozenset({"i_private", "s_fs_info", "d_fsdata"})
 _TOO_MANY = 16
+
+
+_ROOTS = frozenset({"inode", "dentry", "super_block", "page", "folio", "file", "address_space", "rb_node", "list_head"})
+"""Types that every filesystem hands about: a call that is handed one destroys nothing of the filesystem's."""
 
 
 @dataclass(frozen=True)
@@ -32,81 +34,159 @@ class Wanted:
 
     types: frozenset[str]
     members: frozenset[str]
+    waits: bool
 
 
-def wanted(walkers: list[Program]) -> Wanted:
-    """What the programs of lockless methods touch."""
+def wanted(walkers: list[Program], superblock: bool) -> Wanted:
+    """What the programs of lockless methods touch.
+
+    The teardown of a dentry or an inode (`superblock` false) leaves alone what hangs off the superblock: that
+    is alive, and holds references of its own. Only the superblock's own teardown waits for grace periods in
+    ways that matter.
+    """
     types, members = set[str](), set[str]()
     for program in walkers:
         for event in program.events:
-            if event.type:
+            if not superblock and event.object.startswith("sb"):
+                continue
+            if event.type and event.type not in _ROOTS:
                 types.add(event.type)
             if "->" in event.object:
                 members.add(event.object.rsplit("->", 1)[1].rsplit(".", 1)[-1])
             if event.kind == "opaque" and event.field:
                 members.add(event.field.rsplit(".", 1)[-1])
-    return Wanted(frozenset(types), frozenset(members))
+    return Wanted(frozenset(types), frozenset(members), superblock)
 
 
 _Node = tuple[SourceFile, Definition]
+_Key = tuple[str, int]
 UNTOLD = "?"
 """In an answer: something is destroyed, and the text does not tell what."""
 WAITS = "!"
 """In an answer: a grace period is waited for, or the superblock torn down."""
+COUNTED = "#"
+"""Ends an entry that is destroyed only when a count that the function's own argument bears drops to zero."""
+_DROPS = frozenset({"last", "kref"})
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """A call. `whole`: the argument is read from a member that walkers read too, so that the object whose
+    count is dropped may be a walker's; `passed`: it is the caller's own argument; neither: a reference that
+    the caller took itself. `after_drop`: the call comes after a count was dropped in the caller."""
+
+    callee: _Node
+    whole: bool
+    passed: bool
+    after_drop: bool
+
+    def entries(self, found: frozenset[str]) -> set[str]:
+        """What the callee's entries are in the caller."""
+        result = set()
+        for entry in found:
+            if entry.endswith(COUNTED):
+                if self.whole:
+                    entry = entry[:-1]
+                elif not self.passed:
+                    continue
+            if self.after_drop and not entry.endswith(COUNTED) and entry != WAITS:
+                entry += COUNTED
+            result.add(entry)
+        return result
 
 
 class Relevance:
-    """What the functions of one filesystem may destroy of `what`, from their text; answers are remembered."""
+    """What the functions of one filesystem may destroy of `what`, from their text; answers are remembered.
+
+    Dropping a counted reference that the function took itself destroys nothing of a walker's: whoever reaches
+    the object some other way holds another reference.
+    """
 
     def __init__(self, scope: Scope, what: Wanted) -> None:
         self.scope = scope
         self.what = what
-        self._direct: dict[tuple[str, int], tuple[frozenset[str], tuple[_Node, ...]]] = {}
-        self._total: dict[tuple[str, int], frozenset[str]] = {}
+        self._direct: dict[_Key, tuple[frozenset[str], tuple[_Edge, ...]]] = {}
+        self._total: dict[_Key, frozenset[str]] = {}
 
     def destroys(self, file: SourceFile, definition: Definition) -> frozenset[str]:
         """What the function, or anything that it calls, may destroy: wanted structure types, ``.member`` for
-        what a wanted member leads to, `UNTOLD`, `WAITS`."""
+        what a wanted member leads to, `UNTOLD`, `WAITS`; with `COUNTED` behind, only by dropping a count."""
         key = (file.path, definition.start)
         if key not in self._total:
-            found: set[str] = set()
-            seen: set[tuple[str, int]] = set()
+            nodes: dict[_Key, _Node] = {}
             todo: list[_Node] = [(file, definition)]
             while todo:
                 f, d = todo.pop()
-                if (f.path, d.start) in seen:
-                    continue
-                seen.add((f.path, d.start))
-                if (f.path, d.start) in self._total:
-                    found |= self._total[(f.path, d.start)]
-                    continue
-                own, callees = self._look(f, d)
-                found |= own
-                todo.extend(callees)
-            self._total[key] = frozenset(found)
+                if (f.path, d.start) not in nodes and (f.path, d.start) not in self._total:
+                    nodes[(f.path, d.start)] = (f, d)
+                    todo.extend(e.callee for e in self._look(f, d)[1])
+            found = {k: self._look(f, d)[0] for k, (f, d) in nodes.items()}
+            changed = True
+            while changed:
+                changed = False
+                for k, (f, d) in nodes.items():
+                    more = set(found[k])
+                    for edge in self._look(f, d)[1]:
+                        callee = (edge.callee[0].path, edge.callee[1].start)
+                        more |= edge.entries(self._total.get(callee) or found.get(callee, frozenset()))
+                    if len(more) != len(found[k]):
+                        found[k] = frozenset(more)
+                        changed = True
+            self._total.update(found)
         return self._total[key]
 
-    def _look(self, file: SourceFile, definition: Definition) -> tuple[frozenset[str], tuple[_Node, ...]]:
+    def _look(self, file: SourceFile, definition: Definition) -> tuple[frozenset[str], tuple[_Edge, ...]]:
         key = (file.path, definition.start)
         if key not in self._direct:
             found: set[str] = set()
-            callees: list[_Node] = []
+            edges: list[_Edge] = []
             code = file.code[definition.start:definition.end]
+            dropped = False
             for match in _CALL.finditer(code):
                 name = match.group(2)
                 if name in _WORDS or name == definition.name:
                     continue
                 end = closing(code, match.end() - 1)
                 arguments = _arguments(code[match.end():end - 1]) if end > 0 else []
+                here: set[str] = set()
+                callees: list[_Node] = []
                 if match.group(1) is not None:
                     targets = self.scope.assigned(name)
                     if len(targets) > _TOO_MANY:
-                        found.add(UNTOLD)
+                        here.add(UNTOLD)
                     callees += [n for f, t in targets[:_TOO_MANY] for n in self.scope.find(t, "function", f)]
                 else:
-                    self._named(name, arguments, code, file, found, callees)
-            self._direct[key] = (frozenset(found), tuple(callees))
+                    self._named(name, arguments, code, file, here, callees)
+                known = table().get(name)
+                drops = known is not None and any(e.operation in _DROPS for e in known.effects)
+                if dropped or drops:
+                    here = {e if e in (WAITS,) or e.endswith(COUNTED) else e + COUNTED for e in here}
+                whole = any(self._shared(a, code, definition) for a in arguments)
+                passed = any(_parameter(a, code) for a in arguments)
+                edges += [_Edge(n, whole, passed, dropped or drops) for n in callees]
+                found |= here
+                dropped = dropped or drops
+            self._direct[key] = (frozenset(found), tuple(edges))
         return self._direct[key]
+
+    def _shared(self, argument: str, code: str, definition: Definition) -> bool:
+        """Whether an argument is read from a member that walkers read too (at once, or into a variable)."""
+        member = re.fullmatch(r"[\w\s>.()\[\]*-]*(?:->|\.)\s*(\w+)", argument.strip())
+        if member:
+            return member.group(1) in self.what.members or member.group(1) in _PAYLOADS
+        name = argument.strip()
+        if re.fullmatch(r"[A-Za-z_]\w*", name):
+            for value in re.findall(rf"\b{name}\s*=(?!=)\s*([^;]+);", code):
+                last = re.search(r"(?:->|\.)\s*(\w+)[\s)]*$", value)
+                if last and (last.group(1) in self.what.members or last.group(1) in _PAYLOADS):
+                    return True
+                call = re.match(r"(\w+)\s*\(", value)
+                if call and self.scope.find(call.group(1), "function", self._home(definition)):
+                    return True
+        return False
+
+    def _home(self, definition: Definition) -> SourceFile:
+        return next((f for f in self.scope.own if definition in f.definitions.get(definition.name, ())), self.scope.own[0])
 
     def _named(self, name: str, arguments: list[str], code: str, file: SourceFile, found: set[str], callees: list[_Node]) -> None:
         if name.startswith("trace_") or "for_each" in name:
@@ -131,7 +211,8 @@ class Relevance:
         for effect in known.effects:
             index = -1
             if effect.operation in _ALWAYS:
-                found.add(WAITS)
+                if self.what.waits:
+                    found.add(WAITS)
             elif effect.operation == "free" or (effect.operation == "last" and "free" in effect.arguments):
                 index = effect.index(0)
             elif effect.operation == "defer":
@@ -139,10 +220,16 @@ class Relevance:
             elif effect.operation in ("call", "kref", "work"):
                 runs = self._runs(effect, arguments, file)
                 if not runs:
-                    found.add(UNTOLD)
+                    found |= self._owner(arguments, effect, code)
                 callees += runs
             if 0 <= index < len(arguments):
                 found |= self._touched(arguments[index], code, True)
+
+    def _owner(self, arguments: list[str], effect: Effect, code: str) -> set[str]:
+        """What an unknown release function may destroy: the structure that bears the head it is handed."""
+        index = effect.index(1, 1) if effect.operation == "call" else effect.index(0)
+        base = re.match(r"[&*(\s]*([A-Za-z_]\w*)", arguments[index]) if index < len(arguments) else None
+        return self._touched(base.group(1), code, True) if base else {UNTOLD}
 
     def _runs(self, effect: Effect, arguments: list[str], file: SourceFile) -> tuple[_Node, ...]:
         """The function that a call, a last put or a work item runs."""
@@ -174,6 +261,13 @@ class Relevance:
             if re.search(rf"\b(?:char|u8|__u8|int|long|u32|u64|size_t|unsigned|bool)\b[^;(){{}}]*\b{name}\b", code):
                 return set()
         return untold
+
+
+def _parameter(argument: str, code: str) -> bool:
+    """Whether an argument is a parameter of the function whose text is `code`, or reached from one."""
+    name = re.match(r"[&*(\s]*([A-Za-z_]\w*)", argument)
+    head = code[:code.find("{")]
+    return bool(name) and re.search(rf"\b{name.group(1)}\s*(?:\[\])?\s*[,)]", head[head.find("("):]) is not None if name else False
 
 
 def _arguments(text: str) -> list[str]:

@@ -16,7 +16,7 @@ from functools import cached_property
 MAX_BYTES = 8 << 20
 
 _BLANK = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
-_BRACE = re.compile(r"[{}]|^[ \t]*#[ \t]*(?:if|ifdef|ifndef|else|elif|endif|define)\b[^\n]*(?:\\\n[^\n]*)*", re.M)
+_BRACE = re.compile(r"[{}]|^[ \t]*#[ \t]*(?:if|ifdef|ifndef|else|elif|endif|define)\b(?:\\\n|[^\n])*", re.M)
 _NAME_BEFORE_PAREN = re.compile(r"(\w+)\s*\($")
 _VARIABLE = re.compile(r"(?:struct|union)\s+(\w+)\s+\*?\s*(\w+)\s*(?:\[[^\]]*\])?\s*(?:__\w+\s*(?:\([^)]*\))?\s*)*=\s*$")
 _TAG = re.compile(r"\b(struct|union|enum)\s+(\w+)\s*(?:__\w+\s*)*$")
