@@ -69,6 +69,11 @@ def _programs(model: Model, methods: Iterable[str], mode: str | None = None) -> 
     return [p for m in methods for p in model.program(m, mode)]
 
 
+def _teardown(model: Model, methods: Iterable[str]) -> list[Program]:
+    """The teardown methods' programs; where one was read once more for its locks alone, not that."""
+    return _programs(model, methods, "")
+
+
 def _gaps(model: Model, clause: Clause, programs: Iterable[Program]) -> Iterator[Result]:
     """Unknown for what the reader did not understand on the way."""
     for program in programs:
@@ -206,7 +211,7 @@ def _delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         yield _missing(model, clause, [m for m in vfs.lockless("dentry_operations")] if kind == "dentry" else vfs.lockless())
         return
     del own
-    teardown = _programs(model, methods)
+    teardown = _teardown(model, methods)
     yield from _gaps(model, clause, [*teardown, *walkers])
     targets: dict[tuple[str, str, str, bool], Event] = {}
     for program in teardown:
@@ -497,7 +502,7 @@ def _dead(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     if not model.program("d_prune"):
         yield _missing(model, clause, ["d_prune"])
         return
-    teardown = _programs(model, clause.binds)
+    teardown = _teardown(model, clause.binds)
     yield from _gaps(model, clause, teardown)
 
     def counts(event: Event) -> bool:
@@ -529,7 +534,7 @@ def _dead(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
 
 def _double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     kinds = [("dentry", ("d_prune", "d_iput", "d_release"), "dentry-teardown")]
-    teardown = _programs(model, kinds[0][1])
+    teardown = _teardown(model, kinds[0][1])
     if not teardown:
         yield _missing(model, clause, kinds[0][1])
         return
@@ -564,7 +569,8 @@ def _double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
 
 
 def _balanced(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
-    programs = [p for p in _programs(model, clause.binds) if (c := vfs.callback(p.method)) and c.of == "dentry_operations"]
+    programs = [p for p in _programs(model, clause.binds) if (c := vfs.callback(p.method)) and c.of == "dentry_operations"
+                and (p.method != "d_iput" or p.mode == "ref")]
     if not programs:
         yield _missing(model, clause, clause.binds[:8])
         return

@@ -122,7 +122,8 @@ class Executor:
         limit, nor below `depth`, where only inline functions of headers are."""
         if file.path.endswith(".h"):
             return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < MAX_DEPTH
-        return self.statements < MAX_FOLLOWED and len(self.frames) < self.depth
+        limit = MAX_FOLLOWED if self.relevance is None or self.relevance.what.waits else MAX_FOLLOWED // 3
+        return self.statements < limit and len(self.frames) < self.depth
 
     # -- running a function ------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ def models(tree: Tree, unit: Unit, version: str) -> tuple[Model, ...]:
 
 
 def _is_teardown(job: _Job) -> bool:
-    return job.method in ("d_iput", "kill_sb", *_SUPER_METHODS)
+    return job.mode != "ref" and job.method in ("d_iput", "kill_sb", *_SUPER_METHODS)
 
 
 def _matters(event: Event, job: _Job) -> bool:
@@ -82,7 +82,7 @@ class _Extractor:
     def models(self) -> Iterable[Model]:
         found = self.unit.tables("dentry_operations")
         jobs = [job for own in found for job in self._table_jobs(own)]
-        jobs += [job for job in self._shared_jobs() if job not in jobs]
+        jobs = list(dict.fromkeys([*jobs, *self._shared_jobs()]))
         done = {job: self.program(job) for job in jobs if not _is_teardown(job)}
         walkers = [p for p in done.values() if p is not None and (p.mode == "rcu" or p.method in ("d_hash", "d_compare"))]
         self.relevance = {whole: Relevance(self.scope, wanted(walkers, whole)) for whole in (False, True)}
@@ -122,6 +122,8 @@ class _Extractor:
             if callback is None or method not in _BOUND:
                 continue
             modes = ("rcu", "ref") if callback.lockless and callback.blocks == "ref-walk" else ("",)
+            if method == "d_iput":
+                modes = ("", "ref")
             for function in table.functions(method):
                 for mode in modes:
                     yield _Job(method, function, mode, table.file)

@@ -98,7 +98,8 @@ class _Edge:
 class Relevance:
     """What the functions of one filesystem may destroy of `what`, from their text; answers are remembered.
 
-    Dropping a counted reference that the function took itself destroys nothing of a walker's: whoever reaches
+    The kernel's shared files (fs/libfs.c and others) know nothing of a filesystem's own structures: they
+    destroy at most what they are handed. Dropping a counted reference that the function took itself destroys nothing of a walker's: whoever reaches
     the object some other way holds another reference.
     """
 
@@ -112,6 +113,8 @@ class Relevance:
         """What the function, or anything that it calls, may destroy: wanted structure types, ``.member`` for
         what a wanted member leads to, `UNTOLD`, `WAITS`; with `COUNTED` behind, only by dropping a count."""
         key = (file.path, definition.start)
+        if file not in self.scope.own and not file.path.endswith(".h"):
+            return frozenset()
         if key not in self._total:
             nodes: dict[_Key, _Node] = {}
             todo: list[_Node] = [(file, definition)]
@@ -195,8 +198,11 @@ class Relevance:
         defined = self.scope.find(name, "function", file)
         if known is not None and not (defined and defined[0][0] in self.scope.own):
             self._effects(known, arguments, code, file, found, callees)
-        elif defined:
+        elif defined and (defined[0][0] in self.scope.own or defined[0][0].path.endswith(".h")):
             callees += defined
+        elif defined:
+            for argument in arguments:
+                found |= self._touched(argument, code, False)
         else:
             for owner, macro in self.scope.macro(name, file)[:1]:
                 for inner in _CALL.finditer(macro.body):
