@@ -559,10 +559,30 @@ class Executor:
             scalar = value.ctype.known and value.ctype.depth < 0
             kind = "free" if scalar else "nonnull"
             return self.record.atom(kind, ("nonzero", value.path, value.via), f"{value.path} is not NULL" if kind == "nonnull" else text, value.via if kind == "nonnull" else None)
-        fact = self.facts.get(value.key)
+        fact = self._masked(value.key)
         if fact is not None:
             return TRUE if fact else FALSE
         return self.record.atom("free", ("nonzero", value.key), text)
+
+    def _masked(self, symbol: tuple[object, ...]) -> bool | None:
+        """Whether ``flags & BITS`` is not zero, where `facts` tell; flags may have had bits added."""
+        if symbol in self.facts:
+            return self.facts[symbol]
+        if symbol[0] != "&" or len(symbol) != 3:
+            return None
+        for mask, subject in ((symbol[1], symbol[2]), (symbol[2], symbol[1])):
+            names, added = _bits(mask), _bits(subject)
+            if names is None or added is None or ("param",) in names:
+                continue
+            parameters = [p for p in added if p[0] == "param"]
+            if names & added:
+                return True
+            truths = [self.facts.get(("&", n, p)) for n in names for p in parameters]
+            if True in truths:
+                return True
+            if truths and all(t is False for t in truths):
+                return False
+        return None
 
     def equal(self, left: Multi, right: Multi, text: str = "") -> int:
         """The condition under which two values are equal."""
@@ -1055,6 +1075,16 @@ def _fold(operator: str, a: Value, b: Value) -> Value:
     if operator in "&|^+*" and str(second) < str(first):
         first, second = second, first
     return Sym((operator, first, second))
+
+
+def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
+    """The names that are or-ed together in a symbolic value, parameters among them; None for anything else."""
+    if not isinstance(symbol, tuple):
+        return None
+    if symbol[0] == "|" and len(symbol) == 3:
+        left, right = _bits(symbol[1]), _bits(symbol[2])
+        return None if left is None or right is None else left | right
+    return frozenset({symbol}) if symbol[0] in ("c", "param") else None
 
 
 def _closes_at_end(text: str) -> bool:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from .. import __version__
 from ..spec.contract import clauses
 from ..spec.kernel_functions import table
-from ..spec.program import Event, Gap, Model, Program, Source
+from ..spec.program import Atom, Event, Gap, Model, Program, Source
 from ..spec.vfs import Vfs, vfs
 from .bdd import FALSE, TRUE, TooLarge
 from .execute import MAX_CALLS, Executor, parameters
 from .parse import parse
-from .recorder import Abandon
+from .recorder import MAX_DEFINED, Abandon
 from .relevance import Relevance, wanted
 from .source import SourceFile
 from .tables import Table, Unit
@@ -37,6 +37,7 @@ _PATH = Ptr("path", None, "", "path", CType("path"))
 
 _BDI = re.compile(r"\bsuper_setup_bdi(?:_name)?\s*\(")
 _BOUND = frozenset(m for c in clauses() for m in c.binds)
+_LINK = re.compile(r"->\s*i_link\s*=(?!=)\s*([^;]+);")
 _SUPER_METHODS = ("evict_inode", "destroy_inode", "free_inode", "put_super")
 
 
@@ -84,10 +85,11 @@ class _Extractor:
         jobs = [job for own in found for job in self._table_jobs(own)]
         jobs = list(dict.fromkeys([*jobs, *self._shared_jobs()]))
         done = {job: self.program(job) for job in jobs if not _is_teardown(job)}
-        walkers = [p for p in done.values() if p is not None and (p.mode == "rcu" or p.method in ("d_hash", "d_compare"))]
+        links = self._links()
+        walkers = links + [p for p in done.values() if p is not None and (p.mode == "rcu" or p.method in ("d_hash", "d_compare"))]
         self.relevance = {whole: Relevance(self.scope, wanted(walkers, whole)) for whole in (False, True)}
         done |= {job: self.program(job) for job in jobs if _is_teardown(job)}
-        shared = [done[job] for job in dict.fromkeys(self._shared_jobs())]
+        shared = [*(done[job] for job in dict.fromkeys(self._shared_jobs())), *links]
         for own in found:
             programs = [done[job] for job in dict.fromkeys(self._table_jobs(own))]
             names = self.unit.names
@@ -99,6 +101,26 @@ class _Extractor:
 
     def _used(self, table: Table) -> Iterable[SourceFile]:
         return {table.file.path: table.file, **self.scope.used}.values()
+
+    def _links(self) -> list[Program]:
+        """What lockless walk itself reads of a symbolic link whose text the filesystem keeps in i_link.
+
+        The text is reached through i_link, or through the member that the filesystem set i_link from
+        (fs/namei.c, pick_link(): READ_ONCE(inode->i_link), then the text).
+        """
+        for file in self.unit.files:
+            found = _LINK.search(file.code)
+            if found:
+                at = Source("fs/namei.c", 0, "pick_link")
+                events = [Event("read", "inode", "i_link", source=at, type="inode", note="inode->i_link"),
+                          Event("read", "inode->i_link", "*", source=at, via=0, note="the link's text", guard=((("n0", True),),))]
+                for match in (m for f in self.unit.files for m in _LINK.finditer(f.code)):
+                    member = re.fullmatch(r"\w+\s*->\s*([\w.]+)", match.group(1).strip())
+                    if member and member.group(1) != "i_link":
+                        events.append(Event("read", f"inode->{member.group(1)}", "*", source=at, note="the link's text"))
+                source = Source(file.path, file.line(found.start()), "")
+                return [Program("get_link", "pick_link", "rcu", source, tuple(dict.fromkeys(events)), (Atom("n0", "nonnull", "i_link is set", 0),))]
+        return []
 
     def _private_bdi(self) -> Source | None:
         for file in self.unit.files:
@@ -159,6 +181,8 @@ class _Extractor:
             if not executor.record.gaps:
                 executor.record.condition = TRUE
                 executor.record.gap(f"{job.function}() is too large to follow ({type(stop).__name__})", Source(file.path, file.line(definition.start), job.function))
+        if _is_teardown(job) and sum(a.kind == "defined" for a in executor.record.atoms) > MAX_DEFINED:
+            executor.record.summarise()
         events, atoms, gaps = executor.record.finished(lambda e: _matters(e, job))
         return Program(job.method, job.function, job.mode, Source(file.path, file.line(definition.start), job.function),
                        events, atoms, gaps, tuple(executor.record.assumptions), executor.statements)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from ..spec.program import FALSE as NEVER
@@ -11,8 +11,12 @@ from .bdd import FALSE, TRUE, Bdd
 
 MAX_CUBES = 64
 MAX_NODES = 12
+MAX_DEFINED = 150
 MAX_LITERALS = 16
 MAX_EVENTS = 40_000
+
+
+LAST_REFERENCE = "drops the last reference"
 
 
 class Abandon(Exception):
@@ -115,6 +119,45 @@ class Recorder:
         if condition == FALSE:
             return NEVER
         return self._cubes(self.bdd.products(self.widen(condition)))
+
+    def summarise(self) -> None:
+        """Give every event under a defined condition a shorter guard: the tests for NULL, of configuration and
+        of last references that the condition implies, and one arbitrary atom that stands for the rest.
+
+        For programs so long that their path conditions fill more room than anyone reads. Events under one
+        condition still happen together; two conditions that excluded each other may hold together.
+        """
+        telling = [a.kind in ("nonnull", "stable") or a.text.endswith(LAST_REFERENCE) for a in self.atoms]
+        numbers = {a.name: i for i, a in enumerate(self.atoms)}
+        implied: list[frozenset[tuple[int, bool]]] = []
+        for index, atom in enumerate(self.atoms):
+            own = frozenset({(index, True)}) if telling[index] else frozenset[tuple[int, bool]]()
+            cubes = [self._literals(((numbers[n], p) for n, p in cube), implied, telling) for cube in atom.definition]
+            implied.append(own.union(frozenset.intersection(*cubes)) if cubes else own)
+        short: dict[int, int] = {}
+        for pending in self.events:
+            condition = pending.condition
+            if condition not in short:
+                literals = self._literals(self.bdd.implied(condition), implied, telling)
+                result = TRUE if all(telling[v] for v in self.bdd.support(condition)) and not self.bdd.is_large(condition, MAX_NODES) else self.fresh("an earlier condition")
+                if result == TRUE:
+                    result = condition
+                else:
+                    for var, positive in sorted(literals)[:MAX_LITERALS]:
+                        literal = self.bdd.variable(var)
+                        result = self.bdd.conjoin(result, literal if positive else self.bdd.negate(literal))
+                short[condition] = result if condition != FALSE else FALSE
+            pending.condition = short[condition]
+
+    def _literals(self, literals: Iterable[tuple[int, bool]], implied: list[frozenset[tuple[int, bool]]],
+                  telling: list[bool]) -> frozenset[tuple[int, bool]]:
+        found: set[tuple[int, bool]] = set()
+        for var, positive in literals:
+            if telling[var]:
+                found.add((var, positive))
+            if positive and var < len(implied):
+                found |= implied[var]
+        return frozenset(found)
 
     def _kept(self, matters: Callable[[Event], bool]) -> list[int]:
         """Indices of the events that can happen and matter, with those that they depend on; less reads that

@@ -80,7 +80,7 @@ def dump(model: Model) -> str:
         "programs": [writer.program(p) for p in model.programs],
         "gaps": [writer.gap(g) for g in model.gaps],
     }
-    data["guards"] = [[[[name, positive] for name, positive in cube] for cube in guard] for guard in writer.guards]
+    data["guards"] = [[" ".join(name if positive else "!" + name for name, positive in cube) for cube in guard] for guard in writer.guards]
     data["sources"] = [[s.file, s.line, s.function] for s in writer.sources]
     lines = []
     for name, value in data.items():
@@ -123,9 +123,9 @@ class _Reader:
 
     def cubes(self, value: Any) -> Guard:
         try:
-            return tuple(tuple((str(n), p is True) for n, p in cube) for cube in value)
-        except (TypeError, ValueError):
-            raise self.fail("a guard is no list of lists of [atom, truth]") from None
+            return tuple(tuple((w.removeprefix("!"), not w.startswith("!")) for w in cube.split()) for cube in value)
+        except (TypeError, AttributeError):
+            raise self.fail("a guard is no list of texts such as 'n0 !f1'") from None
 
     def position(self, value: Any) -> Source:
         if not (isinstance(value, list) and len(value) == 3 and isinstance(value[1], int)):
