@@ -220,6 +220,7 @@ def _delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                 continue
             if root(event.object) in ("dentry", "inode", "sb", "parent", "dir") and (event.object not in ROOT.values() or kind == "inode" and event.object == "inode" and event.kind == "free"):
                 targets.setdefault((program.method, event.object, event.type, _counted(program, event)), event)
+    yield from _unidentified(model, clause, kind, teardown, walkers, vfs)
     for walker in walkers:
         met = False
         for method, path, type_, counted in targets:
@@ -230,6 +231,36 @@ def _delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                     yield from question
         if not met:
             yield _delay_baseline(model, clause, vfs, kind, teardown, walker)
+
+
+def _unidentified(model: Model, clause: Clause, kind: str, teardown: list[Program], walkers: list[Program], vfs: Vfs) -> Iterator[Result]:
+    """Unknown for what a teardown frees at once and the reader cannot tell what it is, if it may be a walker's."""
+    touched = [e for w in walkers for e in w.events if "->" in e.object and e.kind in _TOUCHING
+               and (kind == "super" or root(e.object) != "sb")]
+    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and _plain_path(e.object)}
+    members = {_member(e.object) for e in touched}
+    untyped = any(not e.type or e.type in vfs.shared_types for e in touched)
+
+    def doubtful(event: Event) -> bool:
+        if event.object == "?":
+            return bool(touched)
+        if not event.object.startswith("call:"):
+            return False
+        if event.type:
+            return event.type in types
+        return _member(event.object) in members if "->" in event.object else untyped
+
+    for program in teardown:
+        told: set[str] = set()
+        for event in program.events:
+            if event.kind == "free" and event.source.function not in told and doubtful(event) and not _counted(program, event):
+                told.add(event.source.function)
+                yield _plain(model, clause, Verdict.UNKNOWN, f"{program.function}() frees what the reader cannot identify with {event.note} "
+                             f"in {event.source.function}() ({event.source})", (program.method,))
+
+
+def _member(path: str) -> str:
+    return path.rsplit("->", 1)[-1].rsplit(".", 1)[-1]
 
 
 def _delay_one(model: Model, clause: Clause, vfs: Vfs, kind: str, teardown: list[Program], method: str, same: _Same,
@@ -568,6 +599,15 @@ def _double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                          tuple(p.function for p in teardown), _assumptions(teardown), witness=("destroyed(o)", ""))
 
 
+_TAKES = frozenset({"lock", "enter"})
+_DROPS = frozenset({"unlock", "leave"})
+
+
+def _lock(event: Event) -> tuple[str, str]:
+    """What names a lock, or a read-side section."""
+    return ("a read-side critical section", event.field) if event.kind in ("enter", "leave") else (event.object, event.field)
+
+
 def _balanced(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     programs = [p for p in _programs(model, clause.binds) if (c := vfs.callback(p.method)) and c.of == "dentry_operations"
                 and (p.method != "d_iput" or p.mode == "ref")]
@@ -576,17 +616,17 @@ def _balanced(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         return
     yield from _gaps(model, clause, programs)
     for program in programs:
-        locks = sorted({(e.object, e.field) for e in program.events if e.kind in ("lock", "unlock")})
+        locks = sorted({_lock(e) for e in program.events if e.kind in _TAKES or e.kind in _DROPS})
         for lock in locks or [("", "")]:
             def labels(event: Event, _: str, lock: tuple[str, str] = lock) -> Iterator[Label]:
                 if event.kind == "entry":
                     yield "entry(o)", "any"
                 if event.kind == "return":
                     yield "exit(o)", "any"
-                if (event.object, event.field) == lock and lock[0] and event.kind in ("lock", "unlock"):
-                    yield ("acquires(o)" if event.kind == "lock" else "releases(o)"), "any"
+                if event.kind in _TAKES | _DROPS and _lock(event) == lock and lock[0]:
+                    yield ("acquires(o)" if event.kind in _TAKES else "releases(o)"), "any"
 
-            scenario = _alone(vfs, program, lambda e, lock=lock: (e.kind in ("lock", "unlock") and (e.object, e.field) == lock) or e.kind == "return", labels)  # type: ignore[misc]
+            scenario = _alone(vfs, program, lambda e, lock=lock: (e.kind in _TAKES | _DROPS and _lock(e) == lock) or e.kind == "return", labels)  # type: ignore[misc]
             yield Obligation(model, clause, (program.label,), "->".join(p for p in lock if p), scenario, clause.formula, (program.function,),
                              _assumptions([program]))
 

@@ -14,7 +14,7 @@ from ..spec.program import Event
 from .bdd import FALSE, TRUE
 from .parse import closing, errors, parse
 from .source import Macro, SourceFile
-from .values import NULL, UNKNOWN_TYPE, Bool, Const, CType, Fn, Multi, Ptr, Sym, Value, is_error, key
+from .values import NULL, UNKNOWN_TYPE, Bool, Const, CType, Fn, Multi, Ptr, Sym, Value, is_error, key, untagged
 
 if TYPE_CHECKING:
     from .execute import Executor
@@ -230,7 +230,8 @@ class Calls:
         try:
             first = known.effects[0].operation
             if first == "container":
-                return self._container(args)
+                places = known.effects[0].arguments
+                return self._container([args[int(places[0])], args[int(places[1])], args[int(places[2])]] if places and len(args) > 2 else args)
             if first == "store" and len(args) >= 2:
                 value = x.value(args[1])
                 x.store(x.place(args[0]), value, node)
@@ -323,9 +324,10 @@ class Calls:
         x = self.x
         found: list[tuple[int, Event]] = []
         for g, v in x.each(values[index]) if index < len(values) else []:
+            v = untagged(v)
             if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:")):
                 found.append((g, Event("free", v.path, value="now", source=x.where(node), via=v.via, type=v.otype, note=by + "()")))
-            elif isinstance(v, Sym):
+            elif isinstance(v, Sym) or (isinstance(v, Ptr) and v.path.startswith("static:") and not v.path.startswith("static:text")):
                 found.append((g, Event("free", "?", value="now", source=x.where(node), note=by + "()")))
         return found
 
@@ -589,6 +591,20 @@ class Calls:
         if body is not None:
             x.statement(body)
         release()
+
+    def at_end(self, name: str, function: str, node: tree_sitter.Node) -> None:
+        """A variable declared with __free(): `function` is called with its value where the function ends.
+
+        The value it has then is that of every path that comes to the end.
+        """
+        x = self.x
+        known = x.scope.find(function, "function", x.frame.file) or function in table()
+        if not known:
+            x.record.gap(f"__free({function}) is not known", x.where(node))
+            return
+        frame = x.frame
+        frame.cleanups.append((x.record.condition, lambda: void(self.apply(function, [frame.env.get(name, frame.kept.get(name, []))], node))))
+        frame.kept[name] = []
 
     def _guard(self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
         inner = function.child_by_field_name("arguments")

@@ -24,7 +24,7 @@ from .recorder import Abandon, Pending, Recorder
 from .source import Definition, SourceFile
 from .tree import Scope
 from .types import Types, declared, type_tag
-from .values import NULL, UNKNOWN_TYPE, Bool, Const, CType, Fn, Multi, Ptr, Sym, Value, is_error, key
+from .values import NULL, UNKNOWN_TYPE, Bool, Const, CType, Fn, Multi, Ptr, Sym, Value, is_error, key, untagged
 
 UNROLL = 2
 MAX_DEPTH = 40
@@ -34,6 +34,7 @@ MAX_FOLLOWED = 6_000
 MAX_ALTERNATIVES = 5
 MAX_SCALARS = 2
 MAX_POINTERS = 3
+ACCESSOR_LENGTH = 600
 
 _Handler = Callable[["Executor", tree_sitter.Node], Multi]
 _NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)[uUlL]*$")
@@ -55,6 +56,8 @@ class Frame:
     continues: list[int] = field(default_factory=list)
     line: int = 0
     serial: int = 0
+    kept: dict[str, Multi] = field(default_factory=dict)
+    scopes: list[dict[str, tuple[CType | None, Multi | None]]] = field(default_factory=list)
     cleanups: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
 
 
@@ -100,7 +103,7 @@ class Executor:
 
     def irrelevant(self, found: tuple[tuple[SourceFile, Definition], ...], values: list[Multi]) -> bool:
         """Whether a call of one of the functions `found` with these arguments can be left out."""
-        if self.relevance is None:
+        if self.relevance is None or any(_yields_pointer(f, d) for f, d in found):
             return False
         entries = {e for f, d in found for e in self.relevance.destroys(f, d)}
         if any(not e.endswith(COUNTED) for e in entries):
@@ -265,6 +268,22 @@ class Executor:
         return any(n.type == "labeled_statement" for n in _descend(node))
 
     def _compound(self, node: tree_sitter.Node) -> None:
+        self.frame.scopes.append({})
+        self._block(node)
+        self._leave_scope()
+
+    def _leave_scope(self) -> None:
+        for name, (ctype, value) in self.frame.scopes.pop().items():
+            if name in self.frame.kept:
+                self.frame.kept[name] = self.frame.env.get(name, [])
+            self.frame.types.pop(name, None)
+            self.frame.env.pop(name, None)
+            if ctype is not None:
+                self.frame.types[name] = ctype
+            if value is not None:
+                self.frame.env[name] = value
+
+    def _block(self, node: tree_sitter.Node) -> None:
         children = node.named_children
         for child in children:
             self.statement(child)
@@ -321,6 +340,11 @@ class Executor:
         self.record.condition = self.record.widen(self.bdd.disjoin(after, self.record.condition))
 
     def _loop(self, node: tree_sitter.Node) -> None:
+        self.frame.scopes.append({})
+        self._repeat(node)
+        self._leave_scope()
+
+    def _repeat(self, node: tree_sitter.Node) -> None:
         macro = self.frame.piece.words.get(node.start_byte)
         initializer = node.child_by_field_name("initializer")
         condition = node.child_by_field_name("condition")
@@ -436,13 +460,22 @@ class Executor:
             name, ctype = declared(self.frame.piece, target, tag)
             if not name:
                 continue
-            self.frame.types[name] = ctype
+            self._declare(name, ctype)
+            cleanup = [w for at, w in self.frame.piece.words.items() if node.start_byte <= at < node.end_byte and w.isidentifier()]
+            if cleanup and not self.frame.line:
+                self.calls.at_end(name, cleanup[0], node)
             if initial is None:
                 self.frame.env.pop(name, None)
             elif initial.type == "initializer_list":
                 self.initialise(Ptr(self.local(name), None, "", tag, ctype), initial)
             else:
                 self.assign(name, self.value(initial))
+
+    def _declare(self, name: str, ctype: CType) -> None:
+        frame = self.frame
+        if frame.scopes and name not in frame.scopes[-1] and len(frame.scopes) > 1:
+            frame.scopes[-1][name] = (frame.types.get(name), frame.env.get(name))
+        frame.types[name] = ctype
 
     def initialise(self, target: Ptr, node: tree_sitter.Node) -> None:
         """Execute an initialiser list into a local structure."""
@@ -458,8 +491,11 @@ class Executor:
                         self.memory[(target.path, _join(target.field, member))] = self.value(value)
                 elif value is not None:
                     self.value(value)
+            elif child.type == "initializer_list":
+                self.initialise(target._replace(field=_join(target.field, "[]")), child)
             elif child.type != "comment":
-                self.value(child)
+                cell = (target.path, _join(target.field, "[]"))
+                self.memory[cell] = self.merge(self.memory.get(cell, []) + self.value(child))
 
     def local(self, name: str) -> str:
         """The access path of local variable `name` of the current activation."""
@@ -625,6 +661,8 @@ class Executor:
         for g, place in self.each(address):
             if isinstance(place, Ptr) and place.path.startswith("local:"):
                 result += [(self.bdd.conjoin(g, h), v) for h, v in self._load_local(place)]
+            elif isinstance(place, Ptr) and (place.path, place.field) in self.memory:
+                result += [(self.bdd.conjoin(g, h), v) for h, v in self.memory[(place.path, place.field)]]
             elif isinstance(place, Ptr):
                 result.append((g, self._load_shared(place, g, node)))
             elif isinstance(place, Const) and place.number == 0:
@@ -704,7 +742,12 @@ class Executor:
                     cell = (place.path, place.field)
                     old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
                     self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
-            elif not place.path.startswith("static:"):
+            elif place.path.startswith("static:"):
+                here = self.bdd.conjoin(self.record.condition, g)
+                cell = (place.path, place.field)
+                old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
+                self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+            else:
                 for h, v in self.each(value):
                     both = self.bdd.conjoin(g, h)
                     if both != FALSE:
@@ -898,6 +941,8 @@ class Executor:
         tag = type_tag(self.frame.piece, target.child_by_field_name("type"))
         abstract = target.child_by_field_name("declarator")
         depth = self.text(abstract).count("*") if abstract is not None else 0
+        if depth:
+            value = [(g, untagged(v)) for g, v in value]
         if tag and depth:
             return [(g, retype(v, CType(tag, depth))) for g, v in value]
         return value
@@ -1085,6 +1130,12 @@ def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
         left, right = _bits(symbol[1]), _bits(symbol[2])
         return None if left is None or right is None else left | right
     return frozenset({symbol}) if symbol[0] in ("c", "param") else None
+
+
+def _yields_pointer(file: SourceFile, definition: Definition) -> bool:
+    """Whether a function is an accessor, short and returning a pointer: then what it reads must be known."""
+    head = file.code[definition.start:file.code.find("(", definition.start)]
+    return "*" in head and definition.end - definition.start < ACCESSOR_LENGTH
 
 
 def _closes_at_end(text: str) -> bool:

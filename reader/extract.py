@@ -64,7 +64,7 @@ def _matters(event: Event, job: _Job) -> bool:
     if job.mode == "rcu" or job.method in ("d_hash", "d_compare"):
         return True
     if job.mode == "ref":
-        return event.kind in ("lock", "unlock", "return")
+        return event.kind in ("lock", "unlock", "enter", "leave", "return")
     if event.kind == "read":
         return False
     return event.kind != "write" or event.value != "other" or event.object == "dentry"
@@ -181,9 +181,12 @@ class _Extractor:
             if not executor.record.gaps:
                 executor.record.condition = TRUE
                 executor.record.gap(f"{job.function}() is too large to follow ({type(stop).__name__})", Source(file.path, file.line(definition.start), job.function))
-        if _is_teardown(job) and sum(a.kind == "defined" for a in executor.record.atoms) > MAX_DEFINED:
-            executor.record.summarise()
-        events, atoms, gaps = executor.record.finished(lambda e: _matters(e, job))
+        try:
+            if _is_teardown(job) and sum(a.kind == "defined" for a in executor.record.atoms) > MAX_DEFINED:
+                executor.record.summarise()
+            events, atoms, gaps = executor.record.finished(lambda e: _matters(e, job))
+        except TooLarge:
+            events, atoms, gaps = (), (), (Gap(f"{job.function}() is too large to follow (TooLarge)", Source(file.path, file.line(definition.start), job.function)),)
         return Program(job.method, job.function, job.mode, Source(file.path, file.line(definition.start), job.function),
                        events, atoms, gaps, tuple(executor.record.assumptions), executor.statements)
 

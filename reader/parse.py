@@ -81,6 +81,8 @@ def mask(text: str) -> tuple[str, dict[int, str]]:
     for match in _ATTRIBUTE_CALL.finditer(hidden):
         end = closing(hidden, match.end() - 1)
         if end > 0:
+            if match.group().startswith("__free"):
+                words[match.start()] = hidden[match.end():end - 1].strip()
             blank(match.start(), end)
     for match in _LOOP.finditer(hidden):
         end = closing(hidden, match.end() - 1)

@@ -143,7 +143,7 @@ class Recorder:
                 if result == TRUE:
                     result = condition
                 else:
-                    for var, positive in sorted(literals)[:MAX_LITERALS]:
+                    for var, positive in sorted(literals, key=lambda l: (self.atoms[l[0]].kind != "free", l))[:MAX_LITERALS]:
                         literal = self.bdd.variable(var)
                         result = self.bdd.conjoin(result, literal if positive else self.bdd.negate(literal))
                 short[condition] = result if condition != FALSE else FALSE

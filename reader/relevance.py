@@ -231,6 +231,16 @@ class Relevance:
             if 0 <= index < len(arguments):
                 found |= self._touched(arguments[index], code, True)
 
+    def _embedded(self, tag: str) -> set[str]:
+        """The wanted structures that ``struct tag`` holds by value: they go with it."""
+        found: set[str] = set()
+        for file in self.scope.own:
+            for definition in file.definitions.get(tag, ()):
+                if definition.kind == "type":
+                    inside = re.findall(r"\bstruct\s+(\w+)\s+\w", file.code[definition.start:definition.end])
+                    found |= {t for t in inside if t in self.what.types and t != tag}
+        return found
+
     def _owner(self, arguments: list[str], effect: Effect, code: str) -> set[str]:
         """What an unknown release function may destroy: the structure that bears the head it is handed."""
         index = effect.index(1, 1) if effect.operation == "call" else effect.index(0)
@@ -263,9 +273,7 @@ class Relevance:
             declared = re.search(rf"\b(?:struct|union)\s+(\w+)\s*\*+\s*(?:const\s+)?(?:\w+\s*(?:=[^,;()]*)?,\s*\*?\s*)*{name}\b", code)
             if declared:
                 wanted_type = declared.group(1) in self.what.types and (freed or declared.group(1) not in _ROOTS)
-                return {declared.group(1)} if wanted_type else set()
-            if re.search(rf"\b(?:char|u8|__u8|int|long|u32|u64|size_t|unsigned|bool)\b[^;(){{}}]*\b{name}\b", code):
-                return set()
+                return {declared.group(1)} if wanted_type else self._embedded(declared.group(1)) if freed else set()
         return untold
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 MAX_BYTES = 8 << 20
@@ -155,6 +155,8 @@ class SourceFile:
             if depth > 1 and (at == 0 or code[at - 1] == "\n"):
                 broken, depth = True, 1
             if depth == 0:
+                if found:
+                    found[-1] = replace(found[-1], broken=True)
                 continue
             depth -= 1
             if depth == 0:

@@ -175,9 +175,9 @@ class Scope:
 
     def work_function(self, member: str) -> str | None:
         """The function of the work item that the filesystem keeps in `member`, from its initialisation."""
-        pattern = re.compile(rf"(?:INIT_(?:DELAYED_|RCU_)?WORK|DECLARE_(?:DELAYED_)?WORK)\s*\(\s*[^,]*?\b{re.escape(member)}\s*,\s*(\w+)\s*\)")
+        pattern = re.compile(rf"(?:INIT_(?:DELAYED_|RCU_)?WORK|DECLARE_(?:DELAYED_)?WORK|timer_setup|setup_timer)\s*\(\s*[^,]*?\b{re.escape(member)}\s*,\s*(\w+)\s*[,)]")
         for file in self.own:
-            if "_WORK" in file.text:
+            if "_WORK" in file.text or "_timer" in file.text or "timer_" in file.text:
                 match = pattern.search(file.code)
                 if match:
                     return match.group(1)

@@ -81,3 +81,15 @@ def key(value: Value) -> tuple[object, ...]:
     if isinstance(value, Bool):
         return ("b", value.condition)
     return ("f", value.name)
+
+
+def untagged(value: Value) -> Value:
+    """The pointer in a value that was masked or shifted and is used as a pointer again."""
+    todo: list[object] = [value.key] if isinstance(value, Sym) else []
+    while todo:
+        part = todo.pop()
+        if isinstance(part, tuple) and part:
+            if part[0] == "p" and len(part) == 4:
+                return Ptr(str(part[1]), part[3] if isinstance(part[3], int) else None, str(part[2]))
+            todo.extend(part)
+    return value
