@@ -95,6 +95,9 @@ def _assumptions(programs: Iterable[Program]) -> tuple[str, ...]:
         for gap in program.gaps:
             if _bounded(gap):
                 found[f"recursion is followed once: {gap.reason}"] = None
+        handed = sorted({e.object.removeprefix("call:").split("@")[0] for e in _frees(program) if e.object.startswith("call:")})
+        if handed:
+            found[f"what {program.function}() frees below what these hand out is not what a walker holds: " + ", ".join(h + "()" for h in handed)] = None
         names = sorted({e.note for e in program.events if e.kind == "opaque" and not e.debug})
         if names:
             found[f"functions that {program.function}() reaches and that are not followed touch only what they are handed: "
@@ -235,8 +238,8 @@ def _delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
 
 def _unidentified(model: Model, clause: Clause, kind: str, teardown: list[Program], walkers: list[Program], vfs: Vfs) -> Iterator[Result]:
     """Unknown for what a teardown frees at once and the reader cannot tell what it is, if it may be a walker's."""
-    touched = [e for w in walkers for e in w.events if "->" in e.object and e.kind in _TOUCHING
-               and (kind == "super" or root(e.object) != "sb")]
+    roots = ("sb",) if kind == "super" else ("dentry", "parent", "inode", "dir")
+    touched = [e for w in walkers for e in w.events if "->" in e.object and e.kind in _TOUCHING and root(e.object) in roots]
     types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and _plain_path(e.object)}
     members = {_member(e.object) for e in touched}
     untyped = any(not e.type or e.type in vfs.shared_types for e in touched)
@@ -244,7 +247,7 @@ def _unidentified(model: Model, clause: Clause, kind: str, teardown: list[Progra
     def doubtful(event: Event) -> bool:
         if event.object == "?":
             return bool(touched)
-        if not event.object.startswith("call:"):
+        if not event.object.startswith("call:") or event.object.count("->") > 1:
             return False
         if event.type:
             return event.type in types

@@ -73,6 +73,8 @@ class Calls:
             return [(TRUE, Const(int(name == "true")))]
         if _ERRNO.match(name) or _SYMBOLIC.match(name):
             return [(TRUE, Const(None, name))]
+        if name in table() and not x.scope.macro(name, x.frame.file):
+            return [(TRUE, Fn(name))]
         if name in ("__func__", "__FUNCTION__"):
             return [(TRUE, Ptr("static:text", None, "", "", CType("", 0)))]
         if name == "current":
@@ -132,6 +134,8 @@ class Calls:
             return self._pointer(name, node)
         if found and x.follows(found[0][0]):
             return x.run(name, x.frame.file, values)
+        if found and x.harmless(found):
+            return self._pointer(name, node)
         return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
 
     def _through(self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
@@ -162,6 +166,8 @@ class Calls:
             return self._pointer(name, node)
         if found and x.follows(found[0][0]):
             return x.run(name, x.frame.file, values)
+        if found and x.harmless(found):
+            return self._pointer(name, node)
         return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
 
     def _candidates(self, member: str, values: list[Multi], node: tree_sitter.Node) -> Multi:
@@ -327,6 +333,10 @@ class Calls:
             v = untagged(v)
             if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:")):
                 found.append((g, Event("free", v.path, value="now", source=x.where(node), via=v.via, type=v.otype, note=by + "()")))
+            elif isinstance(v, Ptr) and v.path.startswith("static:") and v.otype:
+                found.append((g, Event("free", "call:" + v.path, value="now", source=x.where(node), type=v.otype, note=by + "()")))
+            elif isinstance(v, Sym) and _impossible(v.key):
+                continue
             elif isinstance(v, Sym) or (isinstance(v, Ptr) and v.path.startswith("static:") and not v.path.startswith("static:text")):
                 found.append((g, Event("free", "?", value="now", source=x.where(node), note=by + "()")))
         return found
@@ -560,6 +570,8 @@ class Calls:
             return more
         element: Multi = []
         for g, v in x.each(x.value(args[head])):
+            if isinstance(v, Ptr) and v.path.startswith("local:"):
+                element.append((g, Ptr(f"call:an element of {v.path.rsplit(':', 1)[-1]}.{self._next()}", None, "", "", UNKNOWN_TYPE)))
             if isinstance(v, Ptr) and not v.path.startswith("local:"):
                 via: int | None = None
                 if not v.path.startswith("static:"):
@@ -739,6 +751,13 @@ class Calls:
 
 def void(_: object) -> None:
     """Discard a value."""
+
+
+def _impossible(symbol: object) -> bool:
+    """Whether a value only comes out of reading through NULL, an error, or a variable never set."""
+    while isinstance(symbol, tuple) and symbol and symbol[0] == "at":
+        symbol = symbol[1]
+    return isinstance(symbol, tuple) and bool(symbol) and symbol[0] in ("uninitialised", "null", "recursion", "c")
 
 
 def _rootless(value: Multi) -> Multi:

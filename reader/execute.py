@@ -112,6 +112,10 @@ class Executor:
         return not (entries and any(isinstance(v, Ptr) and "->" in v.path and v.path.rsplit("->", 1)[1].rsplit(".", 1)[-1] in members
                                     for value in values for _, v in value))
 
+    def harmless(self, found: tuple[tuple[SourceFile, Definition], ...]) -> bool:
+        """Whether none of the functions `found` destroys anything that matters, in a program where that is asked."""
+        return self.relevance is not None and not any(self.relevance.destroys(f, d) for f, d in found)
+
     def may_destroy(self, found: tuple[tuple[SourceFile, Definition], ...]) -> str:
         """What a call of one of the filesystem's functions `found` may destroy, as the value of an opaque
         event: ``own``, with a colon and names where they are known."""
@@ -634,6 +638,9 @@ class Executor:
         if key(a) == key(b):
             return TRUE
         for one, other in ((a, b), (b, a)):
+            if isinstance(one, Sym) and one.key[0] == "&" and key(other) in one.key[1:] and one.key in self.facts:
+                return self.nonzero(one, text)
+        for one, other in ((a, b), (b, a)):
             if isinstance(other, Const) and other.number == 0:
                 return self.bdd.negate(self.nonzero(one, text))
             if isinstance(other, Const) and other.number == 1 and isinstance(one, Bool):
@@ -680,6 +687,8 @@ class Executor:
 
     def _load_local(self, place: Ptr) -> Multi:
         name = place.path.split(":", 2)[2]
+        if place.field.endswith("[]") and (place.path, place.field) in self.memory:
+            return self.memory[(place.path, place.field)]
         if not place.field:
             for frame in reversed(self.frames):
                 if place.path == f"local:{frame.serial}:{name}" and name in frame.env:

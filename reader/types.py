@@ -83,7 +83,7 @@ class Types:
             if not name:
                 continue
             if inline is not None:
-                tag_here = f"<{node.start_byte}:{name}:{id(members)}>"
+                tag_here = f"<{piece.offset + node.start_byte}:{name}>"
                 self._members[tag_here] = inline
                 ctype = ctype._replace(tag=tag_here)
             members[name] = ctype

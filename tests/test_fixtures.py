@@ -58,10 +58,6 @@ KNOWN: dict[str, tuple[tuple[str, str], ...]] = {
     "what was spliced to a list on the stack loses its name: unknown": (
         ("disposelist", DENTRY),),
     "a read-side section that is left open counts as balanced: proved": (("rcubalance", "balanced-locks"),),
-    "a kernel function called through a local variable is not recognised: unknown": (
-        ("pointerfree", DENTRY),),
-    "a test for LOOKUP_RCU in another form is not recognised: a false alarm": (
-        ("switchmode", DENTRY), ("modeequal", DENTRY)),
     "a wait for a grace period inside a work item is not counted: a false alarm": (("workwaits", DENTRY),),
     "typeof() in a declaration does not parse, and its operand counts as read: a false alarm": (
         ("typeofread", DENTRY),),
