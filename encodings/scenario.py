@@ -31,6 +31,7 @@ no filesystem and no clause. Its semantics (sequentially consistent interleaving
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from ..spec.program import TRUE, Atom, Guard, Source
@@ -56,7 +57,7 @@ class Step:
     guard: Guard = TRUE
     via: str | None = None
     callback: str = ""
-    source: Source = Source()
+    source: Source = dataclasses.field(default_factory=Source)
     debug: bool = False
     note: str = ""
     labels: frozenset[tuple[str, str]] = frozenset()

@@ -82,8 +82,14 @@ class Outcome:
     seconds: float = 0.0
 
 
-def solve(constraints: Sequence[Constraint], goal: FNode, env: Environment, *, solver: str = "z3",
-          timeout: float | None = None) -> Outcome:
+def solve(
+    constraints: Sequence[Constraint],
+    goal: FNode,
+    env: Environment,
+    *,
+    solver: str = "z3",
+    timeout: float | None = None,
+) -> Outcome:
     """Whether some choice of clocks, atoms and values obeys all `constraints` and makes `goal` true.
 
     `timeout` is in seconds, over all; a core that it cuts short is right but perhaps not minimal. Takes
@@ -93,8 +99,14 @@ def solve(constraints: Sequence[Constraint], goal: FNode, env: Environment, *, s
     deadline = None if timeout is None else started + timeout
     with _Session(env, solver, deadline) as session:
         outcome = session.decide(constraints, goal)
-    return Outcome(outcome.status, outcome.reason, outcome.model, outcome.core, outcome.minimal,
-                   time.monotonic() - started)
+    return Outcome(
+        outcome.status,
+        outcome.reason,
+        outcome.model,
+        outcome.core,
+        outcome.minimal,
+        time.monotonic() - started,
+    )
 
 
 def decode(encoding: Encoding, model: Model) -> Trace:
@@ -111,9 +123,12 @@ def decode(encoding: Encoding, model: Model) -> Trace:
     return Trace(
         order=tuple(order),
         atoms=tuple((a.name, model.true(encoding.atom(a.name))) for a in encoding.scenario.atoms),
-        initial=tuple((cell, "null" if model.true(encoding.initially_null(cell)) else "initial")
-                      for cell in encoding.cells()),
-        values=tuple(values))
+        initial=tuple(
+            (cell, "null" if model.true(encoding.initially_null(cell)) else "initial")
+            for cell in encoding.cells()
+        ),
+        values=tuple(values),
+    )
 
 
 class _Session:
@@ -188,8 +203,9 @@ class _Session:
         used = {str(literal.decl().name()) for literal in self._solver.z3.unsat_core()}
         return [c for c in candidates if f"use:{c.name}" in used]
 
-    def _shrink(self, constraints: Sequence[Constraint],
-                literals: Mapping[str, FNode]) -> tuple[tuple[Constraint, ...], bool]:
+    def _shrink(
+        self, constraints: Sequence[Constraint], literals: Mapping[str, FNode]
+    ) -> tuple[tuple[Constraint, ...], bool]:
         """An irredundant core, without broad constraints where it can do without; whether it is one."""
         decided = True
 

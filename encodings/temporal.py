@@ -111,8 +111,16 @@ class Translator:
 
     def _is_first(self, step: str) -> FNode:
         executed, before = self.encoding.executed, self.encoding.before
-        return self.terms.all((executed(step), *(
-            self.terms.any((self.terms.no(executed(e)), before(step, e))) for e in self._steps if e != step)))
+        return self.terms.all(
+            (
+                executed(step),
+                *(
+                    self.terms.any((self.terms.no(executed(e)), before(step, e)))
+                    for e in self._steps
+                    if e != step
+                ),
+            )
+        )
 
     # -- at a step
 
@@ -137,9 +145,20 @@ class Translator:
         key = (first, second)
         if key not in self._next:
             executed, before = self.encoding.executed, self.encoding.before
-            self._next[key] = self.terms.all((before(first, second), *(
-                self.terms.any((self.terms.no(executed(e)), before(e, first), before(second, e)))
-                for e in self._steps if e not in key))) if first != second else self.terms.false
+            self._next[key] = (
+                self.terms.all(
+                    (
+                        before(first, second),
+                        *(
+                            self.terms.any((self.terms.no(executed(e)), before(e, first), before(second, e)))
+                            for e in self._steps
+                            if e not in key
+                        ),
+                    )
+                )
+                if first != second
+                else self.terms.false
+            )
         return self._next[key]
 
     def _somewhere(self, inner: Formula, e: str, where: Callable[[str, str], FNode]) -> Iterator[FNode]:
@@ -154,8 +173,13 @@ class Translator:
                 executed = self.terms.true if other == e else self.encoding.executed(other)
                 yield self.terms.any((value, self.terms.no(executed), self.terms.no(where(e, other))))
 
-    def _binary(self, formula: Formula, e: str, where: Callable[[str, str], FNode],
-                between: Callable[[str, str, str], FNode]) -> Iterator[FNode]:
+    def _binary(
+        self,
+        formula: Formula,
+        e: str,
+        where: Callable[[str, str], FNode],
+        between: Callable[[str, str, str], FNode],
+    ) -> Iterator[FNode]:
         """``since`` or ``until`` at `e`: the right side somewhere in `where`, the left side `between`."""
         left, right = formula.args
         for goal in self._steps:
@@ -166,8 +190,9 @@ class Translator:
             if here is not self.terms.false:
                 yield self.terms.all((here, *(self._unless(left, e, goal, k, between) for k in self._steps)))
 
-    def _unless(self, left: Formula, e: str, goal: str, k: str,
-                between: Callable[[str, str, str], FNode]) -> FNode:
+    def _unless(
+        self, left: Formula, e: str, goal: str, k: str, between: Callable[[str, str, str], FNode]
+    ) -> FNode:
         if (value := self.at(left, k)) is self.terms.true:
             return value
         executed = self.terms.true if k == e else self.encoding.executed(k)

@@ -56,8 +56,9 @@ class Encoding:
     scenario is not well formed.
     """
 
-    def __init__(self, scenario: Scenario, env: Environment | None = None, *,
-                 titles: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, env: Environment | None = None, *, titles: Mapping[str, str] | None = None
+    ) -> None:
         check(scenario)
         self.scenario = scenario
         self.env: Environment = env if env is not None else Environment()
@@ -137,8 +138,9 @@ class Encoding:
     def _value(self, read: Step, value: str) -> FNode:
         cell = (read.object, read.field)
         if value == "initial":
-            return self.terms.all((self.terms.no(self._value(read, "null")),
-                                   self.terms.no(self._value(read, "other"))))
+            return self.terms.all(
+                (self.terms.no(self._value(read, "null")), self.terms.no(self._value(read, "other")))
+            )
         if not self._writes.get(cell):
             return self.initially_null(cell) if value == "null" else self.terms.false
         if value == "other" and all(w.value in ("null", "initial") for w in self._writes[cell]):
@@ -173,8 +175,16 @@ class Encoding:
     def constraints(self) -> tuple[Constraint, ...]:
         """Every fact that makes a choice of clocks, atoms and values a trace of the scenario."""
         if self._constraints is None:
-            found = (*self._order(), *self._starts(), *self._locks(), *self._grace_periods(),
-                     *self._values(), *self._atom_values(), *self._pinned(), *self._guard_constraints())
+            found = (
+                *self._order(),
+                *self._starts(),
+                *self._locks(),
+                *self._grace_periods(),
+                *self._values(),
+                *self._atom_values(),
+                *self._pinned(),
+                *self._guard_constraints(),
+            )
             self._constraints = tuple(c for c in found if c.formula is not self.terms.true)
         return self._constraints
 
@@ -182,8 +192,13 @@ class Encoding:
         le = self.terms.manager.LE
         for thread in self.scenario.threads:
             clocks = [self._clocks[s.id] for s in thread.steps]
-            yield Constraint(f"order:{thread.name}", self.words.order(thread),
-                             self.terms.all(map(le, clocks, clocks[1:])), "program-order", broad=True)
+            yield Constraint(
+                f"order:{thread.name}",
+                self.words.order(thread),
+                self.terms.all(map(le, clocks, clocks[1:])),
+                "program-order",
+                broad=True,
+            )
 
     def _starts(self) -> Iterator[Constraint]:
         for thread in self.scenario.threads:
@@ -194,19 +209,27 @@ class Encoding:
     def _locks(self) -> Iterator[Constraint]:
         taken = [s for s in self.scenario.steps if s.kind == "lock" and not self._never(s)]
         for i, a in enumerate(taken):
-            for b in taken[i + 1:]:
-                if ((a.object, a.field) == (b.object, b.field) and "exclusive" in (a.value, b.value)
-                        and self.threads[a.id] is not self.threads[b.id]):
-                    formula = self.terms.any((self._absent(a), self._absent(b),
-                                              self._dropped(a, b), self._dropped(b, a)))
+            for b in taken[i + 1 :]:
+                if (
+                    (a.object, a.field) == (b.object, b.field)
+                    and "exclusive" in (a.value, b.value)
+                    and self.threads[a.id] is not self.threads[b.id]
+                ):
+                    formula = self.terms.any(
+                        (self._absent(a), self._absent(b), self._dropped(a, b), self._dropped(b, a))
+                    )
                     yield Constraint(f"lock:{a.id}:{b.id}", self.words.exclusion(a, b), formula, "lock")
 
     def _dropped(self, lock: Step, other: Step) -> FNode:
         """That the hold which `lock` begins has ended before `other`."""
-        unlocks = (s for s in self._following(lock)
-                   if s.kind == "unlock" and (s.object, s.field) == (lock.object, lock.field))
+        unlocks = (
+            s
+            for s in self._following(lock)
+            if s.kind == "unlock" and (s.object, s.field) == (lock.object, lock.field)
+        )
         return self.terms.any(
-            self.terms.all((self.executed(u.id), self.before(u.id, other.id))) for u in unlocks)
+            self.terms.all((self.executed(u.id), self.before(u.id, other.id))) for u in unlocks
+        )
 
     def _grace_periods(self) -> Iterator[Constraint]:
         sections = []
@@ -224,12 +247,23 @@ class Encoding:
                 for enter, leaves in sections:
                     if enter.field == start.field:
                         over = self.terms.any(
-                            self.terms.all((c, self.before(leave.id, end.id))) for leave, c in leaves)
-                        formula = self.terms.any((
-                            self._absent(start), self._absent(end), self._absent(enter),
-                            self.before(start.id, enter.id), over))
-                        yield Constraint(f"gp:{start.id}:{end.id}:{enter.id}",
-                                         self.words.grace_period(start, enter), formula, "grace-period")
+                            self.terms.all((c, self.before(leave.id, end.id))) for leave, c in leaves
+                        )
+                        formula = self.terms.any(
+                            (
+                                self._absent(start),
+                                self._absent(end),
+                                self._absent(enter),
+                                self.before(start.id, enter.id),
+                                over,
+                            )
+                        )
+                        yield Constraint(
+                            f"gp:{start.id}:{end.id}:{enter.id}",
+                            self.words.grace_period(start, enter),
+                            formula,
+                            "grace-period",
+                        )
 
     def _leaves(self, enter: Step) -> list[tuple[Step, FNode]]:
         """The steps that may end the section begun by `enter`, each with the condition that it does.
@@ -274,8 +308,9 @@ class Encoding:
         for who, steps in groups.items():
             clocks = [self._clocks[s.id] for s in steps]
             formula = self.terms.all([le(first, c) for c in clocks] + [le(c, last) for c in clocks])
-            yield Constraint(f"inside:{enter.id}:{steps[0].id}", self.words.inside(who, enter), formula,
-                             "program-order")
+            yield Constraint(
+                f"inside:{enter.id}:{steps[0].id}", self.words.inside(who, enter), formula, "program-order"
+            )
 
     def _gp_starts(self, end: Step) -> Iterator[Step]:
         """The steps that may have begun the grace period that `end` ends.
@@ -302,63 +337,89 @@ class Encoding:
             cell = (read.object, read.field)
             writes = [w for w in self._writes.get(cell, ()) if not self._never(w)]
             sources = [(w.value, self._read_from(w, read, writes)) for w in writes]
-            untouched = self.terms.all(self.terms.any((self._absent(w), self.before(read.id, w.id)))
-                                       for w in writes)
-            null = self.terms.any([f for value, f in sources if value == "null"]
-                                  + [self.terms.all((untouched, self.initially_null(cell)))])
+            untouched = self.terms.all(
+                self.terms.any((self._absent(w), self.before(read.id, w.id))) for w in writes
+            )
+            null = self.terms.any(
+                [f for value, f in sources if value == "null"]
+                + [self.terms.all((untouched, self.initially_null(cell)))]
+            )
             other = self.terms.any(f for value, f in sources if value in ("new", "other"))
-            defined = [self.terms.iff(symbol, formula)
-                       for value, formula in (("null", null), ("other", other))
-                       if (symbol := self._value(read, value)) is not formula]
+            defined = [
+                self.terms.iff(symbol, formula)
+                for value, formula in (("null", null), ("other", other))
+                if (symbol := self._value(read, value)) is not formula
+            ]
             yield Constraint(f"value:{read.id}", self.words.value(read), self.terms.all(defined), "value")
 
     def _read_from(self, write: Step, read: Step, writes: list[Step]) -> FNode:
         """That `write` is the last executed one to its cell before `read`."""
-        others = (self.terms.any((self._absent(w), self.before(w.id, write.id), self.before(read.id, w.id)))
-                  for w in writes if w is not write)
+        others = (
+            self.terms.any((self._absent(w), self.before(w.id, write.id), self.before(read.id, w.id)))
+            for w in writes
+            if w is not write
+        )
         return self.terms.all((self.before(write.id, read.id), self.executed(write.id), *others))
 
     def _atom_values(self) -> Iterator[Constraint]:
         for atom in self.scenario.atoms:
             if atom.kind == "nonnull" and atom.step is not None:
-                value = self.terms.all((self.executed(atom.step),
-                                        self.terms.no(self._value(self.steps[atom.step], "null"))))
-                yield Constraint(f"atom:{atom.name}", self.words.nonnull(atom, self.steps[atom.step]),
-                                 self.terms.iff(self.atom(atom.name), value), "value")
+                value = self.terms.all(
+                    (self.executed(atom.step), self.terms.no(self._value(self.steps[atom.step], "null")))
+                )
+                yield Constraint(
+                    f"atom:{atom.name}",
+                    self.words.nonnull(atom, self.steps[atom.step]),
+                    self.terms.iff(self.atom(atom.name), value),
+                    "value",
+                )
             elif atom.kind == "defined":
-                yield Constraint(f"atom:{atom.name}", self.words.defined(atom),
-                                 self.terms.iff(self.atom(atom.name), self._formula(atom.definition)),
-                                 "guard")
+                yield Constraint(
+                    f"atom:{atom.name}",
+                    self.words.defined(atom),
+                    self.terms.iff(self.atom(atom.name), self._formula(atom.definition)),
+                    "guard",
+                )
 
     def _pinned(self) -> Iterator[Constraint]:
         for cell, value in self.scenario.initial:
             symbol = self.initially_null(cell)
-            yield Constraint(f"initial:{cell[0]}->{cell[1]}", self.words.pinned(cell, value),
-                             symbol if value == "null" else self.terms.no(symbol), "initial")
+            yield Constraint(
+                f"initial:{cell[0]}->{cell[1]}",
+                self.words.pinned(cell, value),
+                symbol if value == "null" else self.terms.no(symbol),
+                "initial",
+            )
 
     def _guard_constraints(self) -> Iterator[Constraint]:
         for step in self.steps:
             self.executed(step)
         for symbol, steps in self._guards.values():
-            yield Constraint(f"guard:{steps[0].id}", self.words.guard(steps),
-                             self.terms.iff(symbol, self._formula(steps[0].guard)), "guard")
+            yield Constraint(
+                f"guard:{steps[0].id}",
+                self.words.guard(steps),
+                self.terms.iff(symbol, self._formula(steps[0].guard)),
+                "guard",
+            )
 
     def _formula(self, guard: Guard) -> FNode:
         return self.terms.any(
-            self.terms.all(self.atom(name) if polarity else self.terms.no(self.atom(name))
-                           for name, polarity in cube) for cube in guard)
+            self.terms.all(
+                self.atom(name) if polarity else self.terms.no(self.atom(name)) for name, polarity in cube
+            )
+            for cube in guard
+        )
 
     # -- small helpers
 
     def _following(self, step: Step) -> tuple[Step, ...]:
-        return self.threads[step.id].steps[self._place[step.id] + 1:]
+        return self.threads[step.id].steps[self._place[step.id] + 1 :]
 
     def _preceding(self, step: Step) -> tuple[Step, ...]:
-        return self.threads[step.id].steps[:self._place[step.id]]
+        return self.threads[step.id].steps[: self._place[step.id]]
 
     def _absent(self, step: Step) -> FNode:
         return self.terms.no(self.executed(step.id))
 
     def _never(self, step: Step) -> bool:
         return self.executed(step.id) is self.terms.false
-

@@ -30,8 +30,10 @@ def check(scenario: Scenario) -> None:
     before: set[str] = set()
     for atom in scenario.atoms:
         for name in (n for cube in atom.definition for n, _ in cube):
-            _demand(name in before,
-                    f"atom {atom.name}: its definition speaks of {name!r}, which does not come before it")
+            _demand(
+                name in before,
+                f"atom {atom.name}: its definition speaks of {name!r}, which does not come before it",
+            )
         before.add(atom.name)
         _demand(atom.kind in ATOM_KINDS, f"atom {atom.name}: unknown kind {atom.kind!r}")
         if atom.kind == "nonnull":
@@ -41,8 +43,10 @@ def check(scenario: Scenario) -> None:
     for step in scenario.steps:
         _check_step(step, steps, atoms)
     for thread in scenario.threads:
-        _demand(thread.after is None or thread.after in steps,
-                f"thread {thread.name}: started by {thread.after!r}, which is no step")
+        _demand(
+            thread.after is None or thread.after in steps,
+            f"thread {thread.name}: started by {thread.after!r}, which is no step",
+        )
     _check_needs(scenario, steps)
 
 
@@ -51,8 +55,10 @@ def _check_step(step: Step, steps: dict[str, Step], atoms: set[str]) -> None:
         for name, _ in cube:
             _demand(name in atoms, f"step {step.id}: its guard speaks of {name!r}, which is no atom")
     if step.via is not None:
-        _demand(step.via in steps and steps[step.via].kind == "read",
-                f"step {step.id}: reached via {step.via!r}, which is no read")
+        _demand(
+            step.via in steps and steps[step.via].kind == "read",
+            f"step {step.id}: reached via {step.via!r}, which is no read",
+        )
     if step.kind == "write":
         _demand(step.value in STORED, f"step {step.id}: writes {step.value!r}")
     if step.kind == "lock":

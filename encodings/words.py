@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from .scenario import Scenario, ScenarioAtom, Step, Thread
 
-
 LONG = 120
 """Conditions with a longer text are counted, not shown."""
 
@@ -48,8 +47,10 @@ class Words:
 
     def exclusion(self, a: Step, b: Step) -> str:
         """Rule 3 for two steps that take one lock."""
-        return (f"{a.object}->{a.field} is never held {a.value} by {self._home[a.id]} "
-                f"while it is held {b.value} by {self._home[b.id]}")
+        return (
+            f"{a.object}->{a.field} is never held {a.value} by {self._home[a.id]} "
+            f"while it is held {b.value} by {self._home[b.id]}"
+        )
 
     def inside(self, who: str, enter: Step) -> str:
         """Program order, said of one callback and one read-side section."""
@@ -93,7 +94,11 @@ class Words:
     def _condition(self, step: Step) -> str:
         cubes = [" and ".join(self._literal(n, p) for n, p in cube) for cube in step.guard]
         text = " or ".join(cubes) or "never"
-        return text if len(text) <= LONG else f"{len(cubes)} path condition{'s'[:len(cubes) > 1]} of the source hold"
+        return (
+            text
+            if len(text) <= LONG
+            else f"{len(cubes)} path condition{'s'[: len(cubes) > 1]} of the source hold"
+        )
 
     def _literal(self, name: str, polarity: bool) -> str:
         text = self._atoms[name].text or name

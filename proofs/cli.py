@@ -66,24 +66,41 @@ def _complete_names(
 
 def _linux(required: bool = False) -> Callable[[Function], Function]:
     return click.option(
-        "--linux", metavar="DIR", required=required,
+        "--linux",
+        metavar="DIR",
+        required=required,
         type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="Read this kernel tree (neither configured nor built) instead of the models.")
+        help="Read this kernel tree (neither configured nor built) instead of the models.",
+    )
 
 
 _kernel = click.option(
-    "--kernel", metavar="VERSION",
+    "--kernel",
+    metavar="VERSION",
     help="The kernel whose models to use (newest if not given); with --linux, what to call a tree "
-         "that does not say.")
-_format = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text",
-                       show_default=True, help="What to print.")
-_output = click.option("--output", metavar="FILE", type=click.Path(path_type=Path),
-                       help="Write to FILE, replacing it in one step, instead of to standard output.")
-_verbose = click.option("-v", "--verbose", is_flag=True,
-                        help="Say more: what each proof holds by and leans on.")
+    "that does not say.",
+)
+_format = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What to print.",
+)
+_output = click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write to FILE, replacing it in one step, instead of to standard output.",
+)
+_verbose = click.option(
+    "-v", "--verbose", is_flag=True, help="Say more: what each proof holds by and leans on."
+)
 _all = click.option("--all", "everything", is_flag=True, help="Every filesystem that there is.")
-_filesystems = click.argument("filesystems", metavar="FILESYSTEM...", nargs=-1,
-                              shell_complete=_complete_names)
+_filesystems = click.argument(
+    "filesystems", metavar="FILESYSTEM...", nargs=-1, shell_complete=_complete_names
+)
 
 
 @click.command("prove", context_settings=SETTINGS, epilog=EPILOG)
@@ -92,23 +109,45 @@ _filesystems = click.argument("filesystems", metavar="FILESYSTEM...", nargs=-1,
 @click.option("--list", "listing", is_flag=True, help="List operations tables instead of proving.")
 @_linux()
 @_kernel
-@click.option("--clause", "clauses", metavar="ID", multiple=True,
-              help="Only this clause, or those that a pattern such as 'prune-*' names; repeatable.")
+@click.option(
+    "--clause",
+    "clauses",
+    metavar="ID",
+    multiple=True,
+    help="Only this clause, or those that a pattern such as 'prune-*' names; repeatable.",
+)
 @click.option("--solver", metavar="NAME", default="z3", show_default=True, help="The solver that decides.")
-@click.option("--timeout", metavar="SECONDS", type=float, callback=_positive,
-              help="Per obligation; what it cuts off is unknown.")
-@click.option("--jobs", metavar="N", type=click.IntRange(min=1),
-              help="Processes to use; all CPUs if not given.")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=float,
+    callback=_positive,
+    help="Per obligation; what it cuts off is unknown.",
+)
+@click.option(
+    "--jobs", metavar="N", type=click.IntRange(min=1), help="Processes to use; all CPUs if not given."
+)
 @_format
 @_output
-@click.option("-q", "--quiet", is_flag=True,
-              help="One line for each violated or unknown result, nothing else.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="One line for each violated or unknown result, nothing else."
+)
 @_verbose
 @click.version_option(__version__, prog_name="dentryproof", message="%(prog)s %(version)s")
 def check(
-    filesystems: tuple[str, ...], everything: bool, listing: bool, linux: Path | None, kernel: str | None,
-    clauses: tuple[str, ...], solver: str, timeout: float | None, jobs: int | None, form: str,
-    output: Path | None, quiet: bool, verbose: bool,
+    filesystems: tuple[str, ...],
+    everything: bool,
+    listing: bool,
+    linux: Path | None,
+    kernel: str | None,
+    clauses: tuple[str, ...],
+    solver: str,
+    timeout: float | None,
+    jobs: int | None,
+    form: str,
+    output: Path | None,
+    quiet: bool,
+    verbose: bool,
 ) -> int:
     """Prove or refute that the dentry callbacks of FILESYSTEM keep the VFS's RCU contract.
 
@@ -123,8 +162,12 @@ def check(
     from ..report.output import check_target
 
     check_target(output)
-    asked: dict[str, Any] = {"filesystems": filesystems, "everything": everything or not filesystems,
-                             "linux": linux, "kernel": kernel}
+    asked: dict[str, Any] = {
+        "filesystems": filesystems,
+        "everything": everything or not filesystems,
+        "linux": linux,
+        "kernel": kernel,
+    }
     if listing:
         return _list(_request(**asked), form, output, verbose)
     if clauses:
@@ -186,8 +229,12 @@ def overlap(kernel: str | None, form: str, output: Path | None, verbose: bool) -
 @_all
 @_linux(required=True)
 @_kernel
-@click.option("--write", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path),
-              help="Write each model to its place below FOLDER instead of to standard output.")
+@click.option(
+    "--write",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write each model to its place below FOLDER instead of to standard output.",
+)
 def models(
     filesystems: tuple[str, ...], everything: bool, linux: Path, kernel: str | None, write: Path | None
 ) -> int:
@@ -197,8 +244,10 @@ def models(
     from ..report.output import emit, replace_file
     from .engine import extract_models
 
-    texts = _with_progress(extract_models, {"filesystems": filesystems, "everything": everything,
-                                            "linux": linux, "kernel": kernel})
+    texts = _with_progress(
+        extract_models,
+        {"filesystems": filesystems, "everything": everything, "linux": linux, "kernel": kernel},
+    )
     if write is None:
         emit("".join(m.text for m in texts))
         return 0
@@ -219,8 +268,12 @@ def dispatch(args: Sequence[str]) -> tuple[click.Command, list[str]]:
     Its name is the first positional argument, wherever it stands; after ``--`` there are only filesystems.
     """
     takes_value = {
-        name for command in (check, *COMMANDS.values()) for p in command.params
-        if isinstance(p, click.Option) and not p.is_flag for name in p.opts}
+        name
+        for command in (check, *COMMANDS.values())
+        for p in command.params
+        if isinstance(p, click.Option) and not p.is_flag
+        for name in p.opts
+    }
     skip = False
     for i, word in enumerate(args):
         if skip:
@@ -230,7 +283,7 @@ def dispatch(args: Sequence[str]) -> tuple[click.Command, list[str]]:
         elif word.startswith("-") and word != "-":
             skip = word in takes_value
         elif word in COMMANDS:
-            return COMMANDS[word], [*args[:i], *args[i + 1:]]
+            return COMMANDS[word], [*args[:i], *args[i + 1 :]]
         else:
             break
     return check, list(args)
@@ -261,8 +314,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # An uncaught exception would end in status 1, which means "violated".
         if os.environ.get("DENTRYPROOF_TRACEBACK"):
             traceback.print_exc()
-        return _fail(f"internal error: {type(error).__name__}: {error} (DENTRYPROOF_TRACEBACK=1 shows where)",
-                     InternalError.status)
+        return _fail(
+            f"internal error: {type(error).__name__}: {error} (DENTRYPROOF_TRACEBACK=1 shows where)",
+            InternalError.status,
+        )
 
 
 def _prove(asked: dict[str, Any], form: str, output: Path | None, quiet: bool, verbose: bool) -> int:
@@ -319,8 +374,15 @@ def _request(**asked: Any) -> Request:
 
     names = tuple(dict.fromkeys(asked.pop("filesystems", ())))
     jobs = asked.pop("jobs", None) or os.cpu_count() or 1
-    defaults: dict[str, Any] = {"everything": False, "linux": None, "kernel": None, "clauses": (),
-                                "solver": "z3", "timeout": None, "progress": None}
+    defaults: dict[str, Any] = {
+        "everything": False,
+        "linux": None,
+        "kernel": None,
+        "clauses": (),
+        "solver": "z3",
+        "timeout": None,
+        "progress": None,
+    }
     return Request(filesystems=names, jobs=jobs, **(defaults | asked))
 
 

@@ -12,7 +12,7 @@ from ..encodings.temporal import holds
 from ..encodings.trace import Encoding
 from ..errors import InternalError
 from ..spec.logic import Formula, parse
-from .obligations import IMPRECISE, LOOPS, Obligation
+from .obligation import IMPRECISE, LOOPS, Obligation
 from .replay import Position, evaluate, replay
 from .tell import fix, summary, trace_steps
 from .verdict import Result, Verdict
@@ -22,15 +22,29 @@ _SENSITIVE = frozenset({"balanced-locks", "no-double-free", "null-inode", "prune
 
 
 def decide(obligation: Obligation, solver: str = "z3", timeout: float | None = None) -> Result:
-    """The verdict on one obligation. InternalError if a trace does not replay or does not break the clause."""
+    """The verdict on one obligation. InternalError if a trace does not replay or breaks no clause."""
     started = time.monotonic()
     env = Environment()
-    titles = dict(zip(obligation.callbacks, (f"{f}()" for f in obligation.functions[-len(obligation.callbacks):]), strict=False))
+    titles = dict(
+        zip(
+            obligation.callbacks,
+            (f"{f}()" for f in obligation.functions[-len(obligation.callbacks) :]),
+            strict=False,
+        )
+    )
     encoding = Encoding(obligation.scenario, env, titles=titles)
     goal = env.formula_manager.Not(holds(encoding, obligation.formula))
     outcome = solve(encoding.constraints(), goal, env, solver=solver, timeout=timeout)
-    result = Result(obligation.model.filesystem, obligation.model.table, obligation.clause.id, obligation.callbacks,
-                    obligation.object, Verdict.UNKNOWN, bound=_bound(obligation), assumptions=obligation.assumptions)
+    result = Result(
+        obligation.model.filesystem,
+        obligation.model.table,
+        obligation.clause.id,
+        obligation.callbacks,
+        obligation.object,
+        Verdict.UNKNOWN,
+        bound=_bound(obligation),
+        assumptions=obligation.assumptions,
+    )
     if outcome.status == "unknown":
         result = replace(result, reason=f"{solver} gave up: {outcome.reason}")
     elif outcome.status == "sat":
@@ -42,8 +56,10 @@ def decide(obligation: Obligation, solver: str = "z3", timeout: float | None = N
 
 def _bound(obligation: Obligation) -> str:
     steps = len(obligation.scenario.steps)
-    return (f"{steps} steps in {len(obligation.scenario.threads)} threads, each taken at most once: "
-            f"every execution of the scenario is a trace of at most {steps} steps; {LOOPS}")
+    return (
+        f"{steps} steps in {len(obligation.scenario.threads)} threads, each taken at most once: "
+        f"every execution of the scenario is a trace of at most {steps} steps; {LOOPS}"
+    )
 
 
 def _violated(obligation: Obligation, encoding: Encoding, outcome: Outcome, result: Result) -> Result:
@@ -52,14 +68,29 @@ def _violated(obligation: Obligation, encoding: Encoding, outcome: Outcome, resu
     trace = decode(encoding, outcome.model)
     positions = replay(obligation.scenario, trace)
     if evaluate(obligation.formula, obligation.scenario, trace):
-        raise InternalError(f"{obligation.clause.id} on {obligation.model.table}: the trace found does not break the clause")
+        raise InternalError(
+            f"{obligation.clause.id} on {obligation.model.table}: the trace found does not break the clause"
+        )
     if obligation.doubt:
-        return replace(result, reason=f"{obligation.doubt} is not followed and may break the clause ({obligation.object or obligation.callbacks[0]})")
+        return replace(
+            result,
+            reason=f"{obligation.doubt} is not followed and may break the clause "
+            f"({obligation.object or obligation.callbacks[0]})",
+        )
     if obligation.clause.id in _SENSITIVE and _forgotten(obligation, positions):
-        return replace(result, reason="path conditions were forgotten on the way to what would break the clause")
+        return replace(
+            result, reason="path conditions were forgotten on the way to what would break the clause"
+        )
     text = summary(obligation, positions)
-    return replace(result, verdict=Verdict.VIOLATED, debug_only=obligation.debug, reason=text, summary=text,
-                   trace=trace_steps(obligation, positions), fix=fix(obligation, positions))
+    return replace(
+        result,
+        verdict=Verdict.VIOLATED,
+        debug_only=obligation.debug,
+        reason=text,
+        summary=text,
+        trace=trace_steps(obligation, positions),
+        fix=fix(obligation, positions),
+    )
 
 
 def _forgotten(obligation: Obligation, positions: list[Position]) -> bool:
@@ -67,12 +98,23 @@ def _forgotten(obligation: Obligation, positions: list[Position]) -> bool:
     return any(name in vague for p in positions for cube in p.step.guard for name, _ in cube)
 
 
-def _proved(obligation: Obligation, encoding: Encoding, outcome: Outcome, result: Result, solver: str,
-            timeout: float | None) -> Result:
+def _proved(
+    obligation: Obligation,
+    encoding: Encoding,
+    outcome: Outcome,
+    result: Result,
+    solver: str,
+    timeout: float | None,
+) -> Result:
     core = tuple(dict.fromkeys(c.text for c in outcome.core))
     reason = "; ".join(core[:4]) if core else "no step of the scenario can break it"
-    return replace(result, verdict=Verdict.PROVED, reason=f"holds by: {reason}" if core else reason, core=core,
-                   witness=_witness(obligation, encoding, solver, timeout))
+    return replace(
+        result,
+        verdict=Verdict.PROVED,
+        reason=f"holds by: {reason}" if core else reason,
+        core=core,
+        witness=_witness(obligation, encoding, solver, timeout),
+    )
 
 
 def _witness(obligation: Obligation, encoding: Encoding, solver: str, timeout: float | None) -> str:
@@ -88,9 +130,19 @@ def _witness(obligation: Obligation, encoding: Encoding, solver: str, timeout: f
     manager = encoding.env.formula_manager
     translate = [holds(encoding, Formula("eventually", (parse(w),))) for w in wanted]
     entered = [encoding.executed(s.id) for s in obligation.scenario.steps if s.id.endswith(":entry")]
-    found = solve(encoding.constraints(), manager.And([*translate, *entered]), encoding.env, solver=solver, timeout=timeout)
+    found = solve(
+        encoding.constraints(),
+        manager.And([*translate, *entered]),
+        encoding.env,
+        solver=solver,
+        timeout=timeout,
+    )
     if found.status != "sat" or found.model is None:
-        return "no trace has all of: the callbacks run, " + ", ".join(wanted) if found.status == "unsat" else "not looked for: the solver gave up"
+        return (
+            "no trace has all of: the callbacks run, " + ", ".join(wanted)
+            if found.status == "unsat"
+            else "not looked for: the solver gave up"
+        )
     trace = decode(encoding, found.model)
     positions = replay(obligation.scenario, trace)
     told = [p for p in positions if p.step.labels]

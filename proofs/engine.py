@@ -57,6 +57,7 @@ def clause_ids() -> tuple[str, ...]:
 
 # -- where models come from ----------------------------------------------------------------------------
 
+
 def _folder() -> Traversable:
     return resources.files("dentryproof.spec").joinpath("models")
 
@@ -80,11 +81,15 @@ def _kept_kernel(wanted: str | None) -> str:
     within = [k for k in known if version(k)[: len(asked)] == asked]
     if within:
         return within[-1]
-    raise UsageError(f"no models for kernel {wanted} (there are: {', '.join(known)}); give a tree with --linux DIR")
+    raise UsageError(
+        f"no models for kernel {wanted} (there are: {', '.join(known)}); give a tree with --linux DIR"
+    )
 
 
 def _kept_models(kernel: str, names: Iterable[str], everything: bool) -> Iterator[Model]:
-    files = sorted((f for f in _folder().joinpath(kernel).iterdir() if f.name.endswith(".json")), key=lambda f: f.name)
+    files = sorted(
+        (f for f in _folder().joinpath(kernel).iterdir() if f.name.endswith(".json")), key=lambda f: f.name
+    )
     index: dict[str, list[Traversable]] = {}
     for file in files:
         for name in _names_in(file):
@@ -156,6 +161,7 @@ def _meant(model: Model, request: Request) -> bool:
 
 # -- answers -------------------------------------------------------------------------------------------
 
+
 def run(request: Request) -> Report:
     """Decide every obligation that the request asks for.
 
@@ -163,7 +169,8 @@ def run(request: Request) -> Report:
     """
     started = time.monotonic()
     from .decide import decide
-    from .obligations import Obligation, questions
+    from .obligation import Obligation
+    from .obligations import questions
 
     if not request.filesystems and not request.everything:
         raise UsageError("name a filesystem, or --all")
@@ -177,11 +184,27 @@ def run(request: Request) -> Report:
         events += sum(len(p.events) for p in model.programs)
         for c in wanted:
             for question in questions(model, c, side):
-                results.append(decide(question, request.solver, request.timeout) if isinstance(question, Obligation) else question)
+                results.append(
+                    decide(question, request.solver, request.timeout)
+                    if isinstance(question, Obligation)
+                    else question
+                )
     if not tables:
         raise InputError(f"{location}: none of the filesystems named has a dentry operations table")
-    return Report(kind, kernel, location, tuple(results), (), time.monotonic() - started,
-                  {"tables": tables, "events": events, "obligations": len(results), "solver_seconds": sum(r.seconds for r in results)})
+    return Report(
+        kind,
+        kernel,
+        location,
+        tuple(results),
+        (),
+        time.monotonic() - started,
+        {
+            "tables": tables,
+            "events": events,
+            "obligations": len(results),
+            "solver_seconds": sum(r.seconds for r in results),
+        },
+    )
 
 
 def list_tables(request: Request) -> tuple[TableRow, ...]:
@@ -195,8 +218,10 @@ def list_tables(request: Request) -> tuple[TableRow, ...]:
                 rows.append(TableRow(unit.names[0], unit.names, t.name, t.file.path, t.line, t.slots))
         return tuple(rows)
     kernel = _kept_kernel(request.kernel)
-    return tuple(TableRow(m.filesystem, m.names, m.table, m.source.file, m.source.line, m.slots)
-                 for m in _kept_models(kernel, request.filesystems, request.everything))
+    return tuple(
+        TableRow(m.filesystem, m.names, m.table, m.source.file, m.source.line, m.slots)
+        for m in _kept_models(kernel, request.filesystems, request.everything)
+    )
 
 
 def _any_kernel(request: Request) -> str:
@@ -214,10 +239,16 @@ def contract_answer(request: Request) -> ContractAnswer:
     """The clauses and the callback table of one kernel version."""
     kernel = _any_kernel(request)
     side = vfs(kernel)
-    entries = tuple(ClauseEntry(c.id, c.statement, str(c.formula), c.binds, str(c.kernels), c.source)
-                    for c in clauses() if c.kernels.holds(kernel))
+    entries = tuple(
+        ClauseEntry(c.id, c.statement, str(c.formula), c.binds, str(c.kernels), c.source)
+        for c in clauses()
+        if c.kernels.holds(kernel)
+    )
     columns = ("callback", "of", "RCU mode", "may block", "VFS locks held", "what for")
-    rows = tuple((c.method, c.of, "yes" if c.lockless else "no", c.blocks, ", ".join(c.locks) or "none", c.purpose) for c in side.callbacks)
+    rows = tuple(
+        (c.method, c.of, "yes" if c.lockless else "no", c.blocks, ", ".join(c.locks) or "none", c.purpose)
+        for c in side.callbacks
+    )
     return ContractAnswer(kernel, entries, columns, rows)
 
 

@@ -65,8 +65,11 @@ def _all(scenario: Scenario) -> Iterator[Trace]:
 
 
 def _atom_choices(scenario: Scenario) -> Iterator[dict[str, bool]]:
-    groups = {a.name: f"key {a.key}" if a.kind == "stable" and a.key else f"atom {a.name}"
-              for a in scenario.atoms if a.kind != "defined"}
+    groups = {
+        a.name: f"key {a.key}" if a.kind == "stable" and a.key else f"atom {a.name}"
+        for a in scenario.atoms
+        if a.kind != "defined"
+    }
     distinct = list(dict.fromkeys(groups.values()))
     for truth in product((False, True), repeat=len(distinct)):
         chosen = dict(zip(distinct, truth, strict=True))
@@ -81,9 +84,14 @@ def _executed(scenario: Scenario, atoms: dict[str, bool]) -> list[list[Step]]:
     """The steps of each thread that are executed under `atoms`: a least fixed point over start and via."""
     chosen: set[str] = set()
     while True:
-        more = {s.id for t in scenario.threads if t.after is None or t.after in chosen for s in t.steps
-                if any(all(atoms[n] == p for n, p in cube) for cube in s.guard)
-                and (s.via is None or s.via in chosen)}
+        more = {
+            s.id
+            for t in scenario.threads
+            if t.after is None or t.after in chosen
+            for s in t.steps
+            if any(all(atoms[n] == p for n, p in cube) for cube in s.guard)
+            and (s.via is None or s.via in chosen)
+        }
         if more == chosen:
             return [[s for s in t.steps if s.id in chosen] for t in scenario.threads]
         chosen = more
@@ -124,8 +132,9 @@ class _Run:
                 return replace(state, cells=tuple(stored.items()))
             case "lock":
                 exclusive = step.value == "exclusive"
-                if any(by != thread and what == lock and (exclusive or other)
-                       for by, what, other in state.held):
+                if any(
+                    by != thread and what == lock and (exclusive or other) for by, what, other in state.held
+                ):
                     return None
                 return replace(state, held=state.held | {(thread, lock, exclusive)})
             case "unlock":

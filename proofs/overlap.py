@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from pysmt.environment import Environment
 
+from ..encodings.scenario import Scenario
 from ..encodings.solver import decode, solve
 from ..encodings.temporal import holds
 from ..encodings.trace import Encoding
-from ..encodings.scenario import Scenario
 from ..errors import InternalError
 from ..spec.logic import parse
 from ..spec.program import Event, Program, Source
@@ -19,7 +19,10 @@ from .replay import evaluate, replay
 from .scenarios import FOUND, SELF_ROLE, Builder, Label, Part
 from .verdict import Overlap, OverlapAnswer, OverlapPair
 
-APART = parse("always (!(begin(right) & (!end(left) since begin(left))) & !(begin(left) & (!end(right) since begin(right))))")
+APART = parse(
+    "always (!(begin(right) & (!end(left) since begin(left)))"
+    " & !(begin(left) & (!end(right) since begin(right))))"
+)
 """Neither callback begins while the other runs."""
 
 ONCE = frozenset({"dentry-teardown", "allocation"})
@@ -42,16 +45,30 @@ def _scenario(side: Vfs, left: tuple[str, str], right: tuple[str, str]) -> Scena
     builder = Builder(side, {FOUND["dentry"]})
 
     def run(cpu: int, sequence: str, parts: dict[str, list[Part]]) -> None:
-        if sequence == "rcu-walk":
+        if sequence == "rcu-walk" or sequence == "ref-walk":
             parts = {"*": [p for list_ in parts.values() for p in list_]}
-        elif sequence == "ref-walk":
-            parts = {"*": [p for list_ in parts.values() for p in list_]}
-        builder.run(sequence, cpu, parts, name=f"CPU {cpu}: {side.sequence(sequence).title}", victim="dentry", features=frozenset({"dentry"}),
-                    found=sequence in ("rcu-walk", "ref-lookup"), keep=lambda s: s.verb in ("lock", "unlock", "get", "put", "enter", "leave", "defer") or (s.object, s.field) == FOUND["dentry"])
+        builder.run(
+            sequence,
+            cpu,
+            parts,
+            name=f"CPU {cpu}: {side.sequence(sequence).title}",
+            victim="dentry",
+            features=frozenset({"dentry"}),
+            found=sequence in ("rcu-walk", "ref-lookup"),
+            keep=lambda s: (
+                s.verb in ("lock", "unlock", "get", "put", "enter", "leave", "defer")
+                or (s.object, s.field) == FOUND["dentry"]
+            ),
+        )
 
     if left[1] == right[1] and left[1] in ONCE:
-        run(0, left[1], {left[0]: [_mark(left[0], "left")], right[0]: [_mark(right[0], "right")]} if left[0] != right[0]
-            else {left[0]: [_mark(left[0], "left")]})
+        run(
+            0,
+            left[1],
+            {left[0]: [_mark(left[0], "left")], right[0]: [_mark(right[0], "right")]}
+            if left[0] != right[0]
+            else {left[0]: [_mark(left[0], "left")]},
+        )
     else:
         run(0, left[1], {left[0]: [_mark(left[0], "left")]})
         run(1, right[1], {right[0]: [_mark(right[0], "right")]})
@@ -74,7 +91,9 @@ def _pair(side: Vfs, left: str, right: str) -> OverlapPair:
                 if evaluate(APART, scenario, trace):
                     raise InternalError(f"overlap of {left} and {right}: the trace does not show it")
                 names = [_mode(left, one), _mode(right, other)]
-                return OverlapPair(left, right, Overlap.OVERLAPS, " while ".join(f"->{n} runs" for n in names))
+                return OverlapPair(
+                    left, right, Overlap.OVERLAPS, " while ".join(f"->{n} runs" for n in names)
+                )
             reasons += [c.text for c in outcome.core]
     return OverlapPair(left, right, Overlap.NEVER, "; ".join(dict.fromkeys(reasons)))
 

@@ -210,9 +210,11 @@ class _Machine:
     def due(self, step: Step) -> bool:
         """Whether `step` is to be executed, as far as the steps taken until now tell."""
         after = self.home[step.id].after
-        return ((after is None or after in self.done)
-                and any(all(self.atoms[n] == p for n, p in cube) for cube in step.guard)
-                and (step.via is None or step.via in self.values))
+        return (
+            (after is None or after in self.done)
+            and any(all(self.atoms[n] == p for n, p in cube) for cube in step.guard)
+            and (step.via is None or step.via in self.values)
+        )
 
     def take(self, number: int, name: str) -> Position:
         if name not in self.steps:
@@ -230,9 +232,16 @@ class _Machine:
             self.fail(name, "is a read without a value, or has a value and is no read")
         self.done.add(name)
         self.last[thread.name] = place
-        return Position(number, thread, step, self.values.get(name, ""),
-                        "initial" if step.via is None else self.values[step.via], tuple(self.holds),
-                        tuple((t, d) for t, d, _ in self.open), tuple(self.waiting))
+        return Position(
+            number,
+            thread,
+            step,
+            self.values.get(name, ""),
+            "initial" if step.via is None else self.values[step.via],
+            tuple(self.holds),
+            tuple((t, d) for t, d, _ in self.open),
+            tuple(self.waiting),
+        )
 
     def act(self, step: Step, thread: str) -> None:
         match step.kind:
@@ -244,8 +253,11 @@ class _Machine:
             case "lock":
                 self.lock(step, thread)
             case "unlock":
-                self.holds = [h for h in self.holds
-                              if (h.thread, h.object, h.field) != (thread, step.object, step.field)]
+                self.holds = [
+                    h
+                    for h in self.holds
+                    if (h.thread, h.object, h.field) != (thread, step.object, step.field)
+                ]
             case "enter":
                 self.open.append((thread, step.field, step.id))
             case "leave":
@@ -270,8 +282,11 @@ class _Machine:
 
     def lock(self, step: Step, thread: str) -> None:
         for hold in self.holds:
-            if ((hold.object, hold.field) == (step.object, step.field) and hold.thread != thread
-                    and "exclusive" in (hold.mode, step.value)):
+            if (
+                (hold.object, hold.field) == (step.object, step.field)
+                and hold.thread != thread
+                and "exclusive" in (hold.mode, step.value)
+            ):
                 self.fail(step.id, f"takes {step.object}->{step.field}, held {hold.mode} by {hold.thread}")
         self.holds.append(Hold(thread, step.object, step.field, step.value))
 

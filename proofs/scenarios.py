@@ -38,7 +38,7 @@ def root(path: str) -> str:
 def renamed(path: str, roles: Mapping[str, str]) -> str:
     """`path` with its root renamed."""
     first = root(path)
-    return roles.get(first, first) + path[len(first):]
+    return roles.get(first, first) + path[len(first) :]
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,28 @@ class Builder:
             if atom.name in used:
                 used |= {name for cube in atom.definition for name, _ in cube}
         present = {s.id for t in threads for s in t.steps}
-        atoms = [a if a.step is None or a.step in present else replace(a, kind="free", step=None)
-                 for n, a in self.atoms.items() if n in used]
+        atoms = [
+            a if a.step is None or a.step in present else replace(a, kind="free", step=None)
+            for n, a in self.atoms.items()
+            if n in used
+        ]
         return Scenario(tuple(threads), tuple(atoms), tuple(initial))
 
     # -- threads -----------------------------------------------------------------------------------
 
-    def run(self, sequence: str, cpu: int, parts: Mapping[str, list[Part]], *, name: str = "", victim: str = "",
-            features: frozenset[str] = frozenset(), labels: Callable[[VfsStep], Iterable[Label]] = lambda _: (),
-            found: bool = True, keep: Callable[[VfsStep], bool] = lambda _: True) -> None:
+    def run(
+        self,
+        sequence: str,
+        cpu: int,
+        parts: Mapping[str, list[Part]],
+        *,
+        name: str = "",
+        victim: str = "",
+        features: frozenset[str] = frozenset(),
+        labels: Callable[[VfsStep], Iterable[Label]] = lambda _: (),
+        found: bool = True,
+        keep: Callable[[VfsStep], bool] = lambda _: True,
+    ) -> None:
         """Add the thread of a VFS sequence, with callback programs in place of its calls.
 
         parts     programs by method ("*" for any call of a walk)
@@ -103,9 +116,20 @@ class Builder:
         self.threads.append(Thread(title, tuple(steps), cpu))
         self.threads.extend(extra)
 
-    def _sequence(self, sequence: str, steps: list[Step], extra: list[Thread], cpu: int, parts: Mapping[str, list[Part]],
-                  title: str, victim: str, features: frozenset[str], labels: Callable[[VfsStep], Iterable[Label]],
-                  found: bool, keep: Callable[[VfsStep], bool]) -> None:
+    def _sequence(
+        self,
+        sequence: str,
+        steps: list[Step],
+        extra: list[Thread],
+        cpu: int,
+        parts: Mapping[str, list[Part]],
+        title: str,
+        victim: str,
+        features: frozenset[str],
+        labels: Callable[[VfsStep], Iterable[Label]],
+        found: bool,
+        keep: Callable[[VfsStep], bool],
+    ) -> None:
         for step in self.vfs.sequence(sequence).steps:
             if step.feature and step.feature not in features:
                 continue
@@ -115,7 +139,9 @@ class Builder:
                 continue
             if not keep(step):
                 continue
-            finder = next((s for s in steps if s.kind == "read" and (s.object, s.field) == FOUND.get(victim)), None)
+            finder = next(
+                (s for s in steps if s.kind == "read" and (s.object, s.field) == FOUND.get(victim)), None
+            )
             through = finder.id if finder is not None and step.object == ROOT.get(victim) else None
             for built in self._own(step, f"{cpu}.{len(steps)}", labels(step), through):
                 steps.append(built)
@@ -135,61 +161,185 @@ class Builder:
             value = "shared"
         elif step.verb == "lock" and not value:
             value = "exclusive"
-        yield Step(f"{ident}", kind, step.object, member, value, via=via if kind == "read" else None, source=source,
-                   note=step.note, labels=frozenset(labels))
+        yield Step(
+            f"{ident}",
+            kind,
+            step.object,
+            member,
+            value,
+            via=via if kind == "read" else None,
+            source=source,
+            note=step.note,
+            labels=frozenset(labels),
+        )
 
-    def _delayed_own(self, step: VfsStep, cause: Step, cpu: int, number: int, parts: Mapping[str, list[Part]],
-                     labels: Callable[[VfsStep], Iterable[Label]]) -> Thread:
+    def _delayed_own(
+        self,
+        step: VfsStep,
+        cause: Step,
+        cpu: int,
+        number: int,
+        parts: Mapping[str, list[Part]],
+        labels: Callable[[VfsStep], Iterable[Label]],
+    ) -> Thread:
         ident = f"{cpu}d{number}"
         freed = VfsStep("free", step.object, function=step.function, note=f"frees the {step.object} itself")
-        steps = [Step(f"{ident}.s", "gp-start", note="a grace period starts"), Step(f"{ident}.e", "gp-end", note="the grace period ends")]
+        steps = [
+            Step(f"{ident}.s", "gp-start", note="a grace period starts"),
+            Step(f"{ident}.e", "gp-end", note="the grace period ends"),
+        ]
         for part in parts.get(f"free_{step.object}", []):
-            self._splice(part, steps, [], cpu, parts, "", "", frozenset(), labels, False, lambda _: True, ident)
-        steps.append(Step(f"{ident}.f", "free", step.object, source=Source("", 0, freed.function), note=freed.note, labels=frozenset(labels(freed))))
+            self._splice(
+                part, steps, [], cpu, parts, "", "", frozenset(), labels, False, lambda _: True, ident
+            )
+        steps.append(
+            Step(
+                f"{ident}.f",
+                "free",
+                step.object,
+                source=Source("", 0, freed.function),
+                note=freed.note,
+                labels=frozenset(labels(freed)),
+            )
+        )
         return Thread(f"after the grace period ({step.object})", tuple(steps), cpu, cause.id)
 
     # -- programs ----------------------------------------------------------------------------------
 
-    def _splice(self, part: Part, steps: list[Step], extra: list[Thread], cpu: int, parts: Mapping[str, list[Part]],
-                title: str, victim: str, features: frozenset[str], labels: Callable[[VfsStep], Iterable[Label]],
-                found: bool, keep: Callable[[VfsStep], bool], ident: str = "") -> None:
+    def _splice(
+        self,
+        part: Part,
+        steps: list[Step],
+        extra: list[Thread],
+        cpu: int,
+        parts: Mapping[str, list[Part]],
+        title: str,
+        victim: str,
+        features: frozenset[str],
+        labels: Callable[[VfsStep], Iterable[Label]],
+        found: bool,
+        keep: Callable[[VfsStep], bool],
+        ident: str = "",
+    ) -> None:
         program = part.program
         prefix = f"{ident or cpu}.{len(steps)}"
-        finder = next((s for s in steps if s.kind == "read" and (s.object, s.field) == FOUND.get(victim)), None) if found else None
+        finder = (
+            next((s for s in steps if s.kind == "read" and (s.object, s.field) == FOUND.get(victim)), None)
+            if found
+            else None
+        )
         base: Guard = TRUE
         if finder is not None:
             name = f"{finder.id}?"
             self.atoms[name] = ScenarioAtom(name, "nonnull", finder.id, text="the walk finds it")
             base = (((name, True),),)
-        kept = _dependencies(program, {i for i, e in enumerate(program.events) if part.wanted(_with_roles(e, part.roles)) or e.kind == "call"},
-                             self.live, part.roles)
+        kept = _dependencies(
+            program,
+            {
+                i
+                for i, e in enumerate(program.events)
+                if part.wanted(_with_roles(e, part.roles)) or e.kind == "call"
+            },
+            self.live,
+            part.roles,
+        )
         names: dict[str, str] = {}
         for atom in program.atoms:
             names[atom.name] = self._atom(atom, prefix, program, kept, part.roles, names)
-        steps.append(Step(f"{prefix}:entry", "call", source=program.source, callback=part.method, guard=base,
-                          note=f"calls ->{program.method}()", labels=frozenset(part.labels(Event("entry"), part.method))))
+        steps.append(
+            Step(
+                f"{prefix}:entry",
+                "call",
+                source=program.source,
+                callback=part.method,
+                guard=base,
+                note=f"calls ->{program.method}()",
+                labels=frozenset(part.labels(Event("entry"), part.method)),
+            )
+        )
         for index in sorted(kept):
             event = _with_roles(program.events[index], part.roles)
             step_id = f"{prefix}:{index}"
             guard = _conjoin(base, _renamed_guard(event.guard, names))
             if event.kind == "call" and event.object == "sb":
-                self._sequence("generic-shutdown", steps, extra, cpu, parts, title, victim, features, labels, False, keep)
+                self._sequence(
+                    "generic-shutdown", steps, extra, cpu, parts, title, victim, features, labels, False, keep
+                )
                 continue
             if event.kind in ("block", "opaque", "return", "call"):
-                step = Step(step_id, "call", event.object, event.field, "", guard, None, part.method, event.source, event.debug, event.note,
-                            frozenset(part.labels(event, part.method)))
+                step = Step(
+                    step_id,
+                    "call",
+                    event.object,
+                    event.field,
+                    "",
+                    guard,
+                    None,
+                    part.method,
+                    event.source,
+                    event.debug,
+                    event.note,
+                    frozenset(part.labels(event, part.method)),
+                )
                 steps.append(step)
                 continue
             if event.kind == "wait":
-                steps.append(Step(f"{step_id}s", "gp-start", "", event.field, "", guard, None, part.method, event.source, note="waits for a grace period"))
-                steps.append(Step(f"{step_id}e", "gp-end", "", event.field, "", guard, None, part.method, event.source, note="the grace period ends"))
+                steps.append(
+                    Step(
+                        f"{step_id}s",
+                        "gp-start",
+                        "",
+                        event.field,
+                        "",
+                        guard,
+                        None,
+                        part.method,
+                        event.source,
+                        note="waits for a grace period",
+                    )
+                )
+                steps.append(
+                    Step(
+                        f"{step_id}e",
+                        "gp-end",
+                        "",
+                        event.field,
+                        "",
+                        guard,
+                        None,
+                        part.method,
+                        event.source,
+                        note="the grace period ends",
+                    )
+                )
                 continue
-            via = f"{prefix}:{event.via}" if event.via is not None and event.via in kept and self._followed(program, event.via, part.roles) else None
+            via = (
+                f"{prefix}:{event.via}"
+                if event.via is not None
+                and event.via in kept
+                and self._followed(program, event.via, part.roles)
+                else None
+            )
             if via is None and finder is not None and event.object == ROOT.get(victim):
                 via = finder.id
+            told = frozenset(part.labels(event, part.method))
             kind = {"get": "call", "put": "call", "alloc": "call"}.get(event.kind, event.kind)
-            step = Step(step_id, kind, event.object, event.field, event.value, guard, via, part.method, event.source, event.debug,
-                        event.note, frozenset(part.labels(event, part.method)))
+            if told and kind in ("enter", "leave"):
+                kind = "call"
+            step = Step(
+                step_id,
+                kind,
+                event.object,
+                event.field,
+                event.value,
+                guard,
+                via,
+                part.method,
+                event.source,
+                event.debug,
+                event.note,
+                frozenset(part.labels(event, part.method)),
+            )
             steps.append(step)
             if event.kind == "defer":
                 extra.append(self._delayed(part, event, step, names, base, cpu, len(extra), extra))
@@ -198,8 +348,17 @@ class Builder:
         read = _with_roles(program.events[index], roles)
         return (read.object, read.field) in self.live
 
-    def _delayed(self, part: Part, event: Event, cause: Step, names: Mapping[str, str], base: Guard, cpu: int,
-                 number: int, extra: list[Thread]) -> Thread:
+    def _delayed(
+        self,
+        part: Part,
+        event: Event,
+        cause: Step,
+        names: Mapping[str, str],
+        base: Guard,
+        cpu: int,
+        number: int,
+        extra: list[Thread],
+    ) -> Thread:
         """The thread that runs what was deferred: after a grace period, or just later (a work item)."""
         ident = f"{cause.id}d{number}"
         steps: list[Step] = []
@@ -212,26 +371,57 @@ class Builder:
         later: list[Thread] = []
         for index, then in enumerate(event.then):
             then = _with_roles(then, part.roles)
-            kind = {"get": "call", "put": "call", "alloc": "call", "opaque": "call", "block": "call", "return": "call", "wait": "call"}.get(then.kind, then.kind)
-            if kind in ("lock", "unlock", "enter", "leave", "read") or (kind == "call" and not list(part.labels(then, part.method))):
+            kind = {
+                "get": "call",
+                "put": "call",
+                "alloc": "call",
+                "opaque": "call",
+                "block": "call",
+                "return": "call",
+                "wait": "call",
+            }.get(then.kind, then.kind)
+            if kind in ("lock", "unlock", "enter", "leave", "read") or (
+                kind == "call" and not list(part.labels(then, part.method))
+            ):
                 continue
-            step = Step(f"{ident}.{index}", kind, then.object, then.field, then.value, _conjoin(base, _renamed_guard(then.guard, names)),
-                        None, part.method, then.source, then.debug, then.note, frozenset(part.labels(then, part.method)))
+            step = Step(
+                f"{ident}.{index}",
+                kind,
+                then.object,
+                then.field,
+                then.value,
+                _conjoin(base, _renamed_guard(then.guard, names)),
+                None,
+                part.method,
+                then.source,
+                then.debug,
+                then.note,
+                frozenset(part.labels(then, part.method)),
+            )
             steps.append(step)
             if then.kind == "defer":
                 later.append(self._delayed(part, then, step, names, base, cpu, index, later))
         extra.extend(later)
         return Thread(f"{title} ({cause.id})", tuple(steps), cpu, cause.id)
 
-    def _atom(self, atom: Atom, prefix: str, program: Program, kept: set[int], roles: Mapping[str, str],
-              names: Mapping[str, str]) -> str:
+    def _atom(
+        self,
+        atom: Atom,
+        prefix: str,
+        program: Program,
+        kept: set[int],
+        roles: Mapping[str, str],
+        names: Mapping[str, str],
+    ) -> str:
         if atom.kind == "stable":
             name = f"stable:{atom.key}"
             self.atoms[name] = ScenarioAtom(name, "stable", None, atom.key, atom.text)
             return name
         name = f"{prefix}:{atom.name}"
         if atom.kind == "defined":
-            self.atoms[name] = ScenarioAtom(name, "defined", text=atom.text, definition=_renamed_guard(atom.definition, names))
+            self.atoms[name] = ScenarioAtom(
+                name, "defined", text=atom.text, definition=_renamed_guard(atom.definition, names)
+            )
         elif atom.kind == "nonnull" and atom.event in kept and self._followed(program, atom.event, roles):
             self.atoms[name] = ScenarioAtom(name, "nonnull", f"{prefix}:{atom.event}", text=atom.text)
         else:
@@ -239,7 +429,9 @@ class Builder:
         return name
 
 
-def _dependencies(program: Program, wanted: set[int], live: frozenset[tuple[str, str]], roles: Mapping[str, str]) -> set[int]:
+def _dependencies(
+    program: Program, wanted: set[int], live: frozenset[tuple[str, str]], roles: Mapping[str, str]
+) -> set[int]:
     """`wanted` with every event that one of them is reached through, or whose outcome its guard tests."""
     atoms: dict[str, frozenset[int]] = {}
     for atom in program.atoms:
@@ -285,5 +477,14 @@ def _shared_locks_only(threads: list[Thread]) -> list[Thread]:
             if step.kind in ("lock", "unlock"):
                 takers.setdefault((step.object, step.field), set()).add(thread.name)
     single = {lock for lock, who in takers.items() if len(who) < 2}
-    return [replace(t, steps=tuple(s for s in t.steps if s.labels or s.kind not in ("lock", "unlock") or (s.object, s.field) not in single))
-            for t in threads]
+    return [
+        replace(
+            t,
+            steps=tuple(
+                s
+                for s in t.steps
+                if s.labels or s.kind not in ("lock", "unlock") or (s.object, s.field) not in single
+            ),
+        )
+        for t in threads
+    ]

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from .obligations import Obligation
+from .obligation import Obligation
 from .replay import Position
 from .verdict import TraceStep
 
 _VERBS = {
-    "read": "reads", "write": "writes", "free": "frees", "defer": "queues for after a grace period", "lock": "takes",
-    "unlock": "drops", "enter": "enters a read-side critical section", "leave": "leaves the read-side critical section",
-    "gp-start": "grace period starts", "gp-end": "grace period ends", "call": "",
+    "read": "reads",
+    "write": "writes",
+    "free": "frees",
+    "defer": "queues for after a grace period",
+    "lock": "takes",
+    "unlock": "drops",
+    "enter": "enters a read-side critical section",
+    "leave": "leaves the read-side critical section",
+    "gp-start": "grace period starts",
+    "gp-end": "grace period ends",
+    "call": "",
 }
 _DESTROYED = ("destroyed(o)",)
-_BROKEN = ("access(o)", "null_access(o)", "blocks", "unlock(d_prune)", "destroys(d_prune)", "stores(d_prune)", "counted",
-           "destroyed(o)", "exit(o)", "releases(o)", "stores(d_revalidate)")
+_BROKEN = (
+    "access(o)",
+    "null_access(o)",
+    "blocks",
+    "unlock(d_prune)",
+    "destroys(d_prune)",
+    "stores(d_prune)",
+    "counted",
+    "destroyed(o)",
+    "exit(o)",
+    "releases(o)",
+    "stores(d_revalidate)",
+)
 
 
 def _labels(position: Position) -> set[str]:
@@ -57,8 +76,18 @@ def trace_steps(obligation: Obligation, positions: list[Position]) -> tuple[Trac
             event = step.kind
         name = f"{step.object}->{step.field}" if step.object and step.field not in ("", "*") else step.object
         cpu = -1 if step.kind in ("gp-start", "gp-end") else position.thread.cpu
-        lines.append(TraceStep(cpu, len(lines) + 1, step.source.function or position.thread.name, step.source.file, step.source.line,
-                               event, name, _note(obligation, position, labels, index == last)))
+        lines.append(
+            TraceStep(
+                cpu,
+                len(lines) + 1,
+                step.source.function or position.thread.name,
+                step.source.file,
+                step.source.line,
+                event,
+                name,
+                _note(obligation, position, labels, index == last),
+            )
+        )
     return tuple(lines)
 
 
@@ -100,10 +129,16 @@ def summary(obligation: Obligation, positions: list[Position]) -> str:
     if clause.startswith("rcu-delay"):
         freed = next((p for p in positions if "destroyed(o)" in _labels(p)), last)
         how = freed.step.note or "at once"
-        return (f"{_place(last)} {'writes' if last.step.kind == 'write' else 'reads'} {obligation.object} inside its read-side section after "
-                f"{_place(freed)} freed it with {how}, no grace period between them")
+        return (
+            f"{_place(last)} {'writes' if last.step.kind == 'write' else 'reads'} {obligation.object} "
+            f"inside its read-side section after {_place(freed)} freed it with {how}, "
+            "no grace period between them"
+        )
     if clause == "null-inode":
-        return f"{_place(last)} dereferences {obligation.object} after it turned NULL: it was fetched again, or never tested"
+        return (
+            f"{_place(last)} dereferences {obligation.object} after it turned NULL: "
+            "it was fetched again, or never tested"
+        )
     if clause == "no-blocking":
         return f"{_place(last)} {last.step.note or 'may sleep'} where ->{obligation.callbacks[0]}() may not"
     if clause == "no-double-free":
@@ -125,20 +160,32 @@ def fix(obligation: Obligation, positions: list[Position]) -> str:
     clause = obligation.clause.id
     if obligation.debug:
         where = last.step.source
-        return f"leave what {obligation.object} points to out of the debug print at {where}" if where.file else ""
+        return (
+            f"leave what {obligation.object} points to out of the debug print at {where}"
+            if where.file
+            else ""
+        )
     if clause.startswith("rcu-delay"):
         freed = next((p for p in positions if "destroyed(o)" in _labels(p)), None)
         if freed is None or not freed.step.source.file:
             return ""
         kind = freed.step.note.rstrip("()")
-        way = {"kfree": "kfree_rcu()", "kvfree": "kvfree_rcu()", "kmem_cache_free": "call_rcu()"}.get(kind, "an RCU callback (call_rcu())")
+        way = {"kfree": "kfree_rcu()", "kvfree": "kvfree_rcu()", "kmem_cache_free": "call_rcu()"}.get(
+            kind, "an RCU callback (call_rcu())"
+        )
         if freed.step.callback == "d_prune":
             return f"free {obligation.object} later, in ->d_release(), with {way}"
         if freed.step.callback in ("evict_inode", "destroy_inode"):
             return f"free {obligation.object} in ->free_inode() instead of in {freed.step.source.function}()"
         return f"free {obligation.object} with {way} in {freed.step.source.function}()"
     if clause == "null-inode":
-        return f"fetch {obligation.object} once with d_inode_rcu() and test it, in {last.step.source.function}()"
-    if clause == "no-blocking" and len(obligation.callbacks) == 1 and obligation.callbacks[0] not in ("d_hash", "d_compare", "d_prune", "d_delete"):
+        return (
+            f"fetch {obligation.object} once with d_inode_rcu() and test it, in {last.step.source.function}()"
+        )
+    if (
+        clause == "no-blocking"
+        and len(obligation.callbacks) == 1
+        and obligation.callbacks[0] not in ("d_hash", "d_compare", "d_prune", "d_delete")
+    ):
         return f"return -ECHILD in RCU mode before {last.step.source}"
     return ""

@@ -100,9 +100,13 @@ def clause_verdicts(results: tuple[Result, ...]) -> tuple[ClauseVerdict, ...]:
     for r in results:
         groups.setdefault((r.filesystem, r.table, r.clause), []).append(r)
     return tuple(
-        ClauseVerdict(*key, combine([r.verdict for r in group]),
-                      {r.debug_only for r in group if r.verdict is Verdict.VIOLATED} == {True})
-        for key, group in groups.items())
+        ClauseVerdict(
+            *key,
+            combine([r.verdict for r in group]),
+            {r.debug_only for r in group if r.verdict is Verdict.VIOLATED} == {True},
+        )
+        for key, group in groups.items()
+    )
 
 
 def tally(verdicts: list[Verdict]) -> dict[str, int]:

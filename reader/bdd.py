@@ -166,7 +166,10 @@ class Bdd:
         return tuple(sorted(cubes))
 
     def _products(
-        self, lower: int, upper: int, memo: dict[tuple[int, int], tuple[list[tuple[tuple[int, bool], ...]], int]]
+        self,
+        lower: int,
+        upper: int,
+        memo: dict[tuple[int, int], tuple[list[tuple[tuple[int, bool], ...]], int]],
     ) -> tuple[list[tuple[tuple[int, bool], ...]], int]:
         if lower == FALSE:
             return [], FALSE

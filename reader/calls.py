@@ -14,7 +14,21 @@ from ..spec.program import Event
 from .bdd import FALSE, TRUE
 from .parse import closing, errors, parse
 from .source import Macro, SourceFile
-from .values import NULL, UNKNOWN_TYPE, Bool, Const, CType, Fn, Multi, Ptr, Sym, Value, is_error, key, untagged
+from .values import (
+    NULL,
+    UNKNOWN_TYPE,
+    Bool,
+    Const,
+    CType,
+    Fn,
+    Multi,
+    Ptr,
+    Sym,
+    Value,
+    is_error,
+    key,
+    untagged,
+)
 
 if TYPE_CHECKING:
     from .execute import Executor
@@ -24,7 +38,9 @@ MAX_MACRO_DEPTH = 24
 
 _SYMBOLIC = re.compile(r"(LOOKUP_|MAY_|GFP_|__GFP_|CONFIG_)\w+$")
 _ERRNO = re.compile(r"E[A-Z0-9]{2,}$")
-_SPECIFIER = re.compile(r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|t|j|L)?([a-zA-Z%])([A-Za-z0-9]*)")
+_SPECIFIER = re.compile(
+    r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|t|j|L)?([a-zA-Z%])([A-Za-z0-9]*)"
+)
 _SLEEPING = re.compile(r"GFP_(KERNEL|NOFS|NOIO|USER|HIGHUSER|TEMPORARY)|__GFP_DIRECT_RECLAIM|__GFP_RECLAIM")
 _ATOMIC = re.compile(r"GFP_(ATOMIC|NOWAIT)")
 _HEADS = {"idr": (1, 0), "xa": (2, 0)}
@@ -58,7 +74,12 @@ class Calls:
 
     def embedded(self, place: Ptr) -> Ptr:
         """`place`, seen as the inode itself where it is the inode that a filesystem's structure embeds."""
-        if place.path in ("inode", "dir") and place.ctype.known and place.ctype.depth == 0 and place.ctype.tag == "inode":
+        if (
+            place.path in ("inode", "dir")
+            and place.ctype.known
+            and place.ctype.depth == 0
+            and place.ctype.tag == "inode"
+        ):
             return Ptr(place.path, place.via, "", place.otype, CType("inode"))
         return place
 
@@ -80,7 +101,12 @@ class Calls:
         if name == "current":
             return [(TRUE, Ptr("static:current", None, "", "", UNKNOWN_TYPE))]
         for file, macro in x.scope.macro(name, x.frame.file):
-            if macro.params is None and macro.body and name not in self.macros and (not name.isupper() or file in x.scope.own):
+            if (
+                macro.params is None
+                and macro.body
+                and name not in self.macros
+                and (not name.isupper() or file in x.scope.own)
+            ):
                 return self.expand(macro, [])
         if name.isupper() or name[:1].isupper():
             return [(TRUE, Const(None, name))]
@@ -96,7 +122,9 @@ class Calls:
         arguments = node.child_by_field_name("arguments")
         args = [c for c in arguments.named_children if c.type != "comment"] if arguments is not None else []
         parenthesised = False
-        while function is not None and function.type == "parenthesized_expression" and function.named_children:
+        while (
+            function is not None and function.type == "parenthesized_expression" and function.named_children
+        ):
             function, parenthesised = function.named_children[0], True
         if function is None:
             return [(TRUE, Sym(("call", self._next())))]
@@ -113,8 +141,13 @@ class Calls:
     def _is_function(self, name: str) -> bool:
         """Whether `name` in parentheses before an argument is a function, not the type of a cast."""
         x = self.x
-        return (name in x.frame.types or name in x.frame.env or name in table()
-                or bool(x.scope.find(name, "function", x.frame.file)) or bool(x.scope.macro(name, x.frame.file)))
+        return (
+            name in x.frame.types
+            or name in x.frame.env
+            or name in table()
+            or bool(x.scope.find(name, "function", x.frame.file))
+            or bool(x.scope.macro(name, x.frame.file))
+        )
 
     def _named(self, name: str, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
         x = self.x
@@ -138,7 +171,9 @@ class Calls:
             return self._pointer(name, node)
         return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
 
-    def _through(self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
+    def _through(
+        self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node
+    ) -> Multi:
         """A call through a pointer: the functions that the filesystem stores in that member."""
         x = self.x
         values = [x.value(a) for a in args]
@@ -150,7 +185,8 @@ class Calls:
             if isinstance(v, Fn):
                 result += [(x.bdd.conjoin(g, h), w) for h, w in self.apply(v.name, values, node)]
             elif not (isinstance(v, Const) and v.number == 0):
-                member = x.text(function.child_by_field_name("field")) if function.type == "field_expression" and function.child_by_field_name("field") is not None else ""  # type: ignore[arg-type]
+                named = function.child_by_field_name("field") if function.type == "field_expression" else None
+                member = x.text(named) if named is not None else ""
                 result += [(x.bdd.conjoin(g, h), w) for h, w in self._candidates(member, values, node)]
             x.record.condition = saved
         return x.merge(result)
@@ -175,7 +211,11 @@ class Calls:
         candidates = [(f, n) for f, n in x.scope.assigned(member)] if member else []
         candidates = [(f, n) for f, n in candidates if x.scope.find(n, "function", f) or n in table()]
         if x.relevance is not None and candidates and len(candidates) <= MAX_CANDIDATES:
-            some = [(f, n) for f, n in candidates if n in table() or not x.irrelevant(x.scope.find(n, "function", f), values)]
+            some = [
+                (f, n)
+                for f, n in candidates
+                if n in table() or not x.irrelevant(x.scope.find(n, "function", f), values)
+            ]
             if not some:
                 return self._pointer(member, node)
             candidates = some
@@ -186,7 +226,10 @@ class Calls:
         for position, (file, name) in enumerate(candidates):
             chosen = rest
             if position < len(candidates) - 1:
-                chosen = x.bdd.conjoin(rest, x.record.atom("free", ("target", member, name, self._next()), f"->{member} is {name}()"))
+                chosen = x.bdd.conjoin(
+                    rest,
+                    x.record.atom("free", ("target", member, name, self._next()), f"->{member} is {name}()"),
+                )
             rest = x.bdd.without(rest, chosen)
             saved = x.record.condition
             x.record.condition = x.bdd.conjoin(saved, chosen)
@@ -237,7 +280,11 @@ class Calls:
             first = known.effects[0].operation
             if first == "container":
                 places = known.effects[0].arguments
-                return self._container([args[int(places[0])], args[int(places[1])], args[int(places[2])]] if places and len(args) > 2 else args)
+                return self._container(
+                    [args[int(places[0])], args[int(places[1])], args[int(places[2])]]
+                    if places and len(args) > 2
+                    else args
+                )
             if first == "store" and len(args) >= 2:
                 value = x.value(args[1])
                 x.store(x.place(args[0]), value, node)
@@ -256,13 +303,18 @@ class Calls:
     def _argument(self, known: KernelFunction, index: int, node: tree_sitter.Node) -> Multi:
         if node.type in ("type_descriptor", "struct_specifier"):
             return [(TRUE, Const(None, self.x.text(node)))]
-        if any(e.operation in ("call", "kref") and e.index(0 if e.operation == "call" else 1) == index for e in known.effects):
+        if any(
+            e.operation in ("call", "kref") and e.index(0 if e.operation == "call" else 1) == index
+            for e in known.effects
+        ):
             name = self.x.text(node).lstrip("&")
             if re.fullmatch(r"\w+", name) and name not in self.x.frame.env:
                 return [(TRUE, Fn(name))]
         return self.x.value(node)
 
-    def _effects(self, known: KernelFunction, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
+    def _effects(
+        self, known: KernelFunction, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node
+    ) -> Multi:
         x = self.x
         if known.assumption:
             x.record.assumptions[known.assumption] = None
@@ -279,45 +331,127 @@ class Calls:
     def _pointers(self, values: list[Multi], index: int) -> list[tuple[int, Ptr]]:
         if index >= len(values):
             return []
-        return [(g, v) for g, v in self.x.each(values[index])
-                if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:"))]
+        return [
+            (g, v)
+            for g, v in self.x.each(values[index])
+            if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:"))
+        ]
 
-    def _touch(self, kind: str, known: KernelFunction, effect: Effect, values: list[Multi], node: tree_sitter.Node, value: str = "") -> None:
-        extra = effect.arguments[1] if len(effect.arguments) > 1 and not effect.arguments[1].isdigit() and effect.arguments[1] not in ("shared", "zero", "free", "not-dead", "parent") else ""
+    def _touch(
+        self,
+        kind: str,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        node: tree_sitter.Node,
+        value: str = "",
+    ) -> None:
+        extra = (
+            effect.arguments[1]
+            if len(effect.arguments) > 1
+            and not effect.arguments[1].isdigit()
+            and effect.arguments[1] not in ("shared", "zero", "free", "not-dead", "parent")
+            else ""
+        )
         index = effect.index(0)
         x = self.x
         for g, v in self._pointers(values, index):
             member = f"{v.field}.{extra}" if v.field and extra else (v.field or extra or "*")
-            x.record.emit(Event(kind, v.path, member, value=value, source=x.where(node), via=v.via,
-                                debug=x.record.debug > 0, type=v.otype, note=known.name + "()"), g)
+            x.record.emit(
+                Event(
+                    kind,
+                    v.path,
+                    member,
+                    value=value,
+                    source=x.where(node),
+                    via=v.via,
+                    debug=x.record.debug > 0,
+                    type=v.otype,
+                    note=known.name + "()",
+                ),
+                g,
+            )
         if index < len(values) and kind in ("read", "write"):
             for g, w in x.each(values[index]):
                 if isinstance(w, Const) and w.number == 0:
-                    x.record.emit(Event(kind, "NULL", "", value, source=x.where(node), debug=x.record.debug > 0, note=known.name + "()"), g)
+                    x.record.emit(
+                        Event(
+                            kind,
+                            "NULL",
+                            "",
+                            value,
+                            source=x.where(node),
+                            debug=x.record.debug > 0,
+                            note=known.name + "()",
+                        ),
+                        g,
+                    )
 
-    def _read(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _read(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         self._touch("read", known, effect, values, node)
         return None
 
-    def _write(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _write(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         self._touch("write", known, effect, values, node, "other")
         return None
 
-    def _value(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _value(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         index = effect.index(0)
         return values[index] if index < len(values) else None
 
-    def _load(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _load(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         return self.x.load(values[effect.index(0)], node) if values else None
 
-    def _store_through(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _store_through(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         if len(values) < 2:
             return None
         old = self.x.load(values[0], node) if effect.operation != "store-through" else None
         self.x.store(values[0], values[effect.index(1, 1)], node)
         return old
 
-    def _free(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _free(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         x = self.x
         member = effect.arguments[1] if len(effect.arguments) > 1 else ""
         for g, event in self._freed(effect.index(0), values, node, known.name):
@@ -326,28 +460,73 @@ class Calls:
             x.record.emit(event, g)
         return None
 
-    def _freed(self, index: int, values: list[Multi], node: tree_sitter.Node, by: str) -> list[tuple[int, Event]]:
+    def _freed(
+        self, index: int, values: list[Multi], node: tree_sitter.Node, by: str
+    ) -> list[tuple[int, Event]]:
         x = self.x
         found: list[tuple[int, Event]] = []
         for g, v in x.each(values[index]) if index < len(values) else []:
             v = untagged(v)
             if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:")):
-                found.append((g, Event("free", v.path, value="now", source=x.where(node), via=v.via, type=v.otype, note=by + "()")))
+                found.append(
+                    (
+                        g,
+                        Event(
+                            "free",
+                            v.path,
+                            value="now",
+                            source=x.where(node),
+                            via=v.via,
+                            type=v.otype,
+                            note=by + "()",
+                        ),
+                    )
+                )
             elif isinstance(v, Ptr) and v.path.startswith("static:") and v.otype:
-                found.append((g, Event("free", "call:" + v.path, value="now", source=x.where(node), type=v.otype, note=by + "()")))
+                found.append(
+                    (
+                        g,
+                        Event(
+                            "free",
+                            "call:" + v.path,
+                            value="now",
+                            source=x.where(node),
+                            type=v.otype,
+                            note=by + "()",
+                        ),
+                    )
+                )
             elif isinstance(v, Sym) and _impossible(v.key):
                 continue
-            elif isinstance(v, Sym) or (isinstance(v, Ptr) and v.path.startswith("static:") and not v.path.startswith("static:text")):
+            elif isinstance(v, Sym) or (
+                isinstance(v, Ptr) and v.path.startswith("static:") and not v.path.startswith("static:text")
+            ):
                 found.append((g, Event("free", "?", value="now", source=x.where(node), note=by + "()")))
         return found
 
-    def _defer(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _defer(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         x = self.x
         for g, event in self._freed(effect.index(1), values, node, known.name):
-            x.record.emit(replace(event, kind="defer", value=effect.arguments[0], then=(replace(event, via=None),)), g)
+            x.record.emit(
+                replace(event, kind="defer", value=effect.arguments[0], then=(replace(event, via=None),)), g
+            )
         return None
 
-    def _call_later(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _call_later(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         x = self.x
         how = effect.arguments[2] if len(effect.arguments) > 2 else "now"
         if how == "srcu":
@@ -368,10 +547,28 @@ class Calls:
                 name = f.name
                 then = x.deferred(lambda name=name: self.apply(name, [_rootless(argument)], node))  # type: ignore[misc]
                 target = next((v for _, v in x.each(argument) if isinstance(v, Ptr)), Ptr("?"))
-                x.record.emit(Event("defer", target.path, value=how, source=x.where(node), via=target.via, then=then, type=target.otype, note=f"{by}({name})"))
+                x.record.emit(
+                    Event(
+                        "defer",
+                        target.path,
+                        value=how,
+                        source=x.where(node),
+                        via=target.via,
+                        then=then,
+                        type=target.otype,
+                        note=f"{by}({name})",
+                    )
+                )
             x.record.condition = saved
 
-    def _work(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _work(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         x = self.x
         how = effect.arguments[1] if len(effect.arguments) > 1 else "work"
         index = effect.index(0)
@@ -389,7 +586,14 @@ class Calls:
             x.record.condition = saved
         return None
 
-    def _last(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _last(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         x = self.x
         self._touch("write", known, effect, values, node, "other")
         last = x.record.fresh(f"{known.name}() drops the last reference")
@@ -398,7 +602,14 @@ class Calls:
                 x.record.emit(event, x.bdd.conjoin(g, last))
         return [(TRUE, Bool(last))]
 
-    def _kref(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _kref(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         x = self.x
         last = x.record.fresh(f"{known.name}() drops the last reference")
         saved = x.record.condition
@@ -407,7 +618,14 @@ class Calls:
         x.record.condition = saved
         return [(TRUE, Bool(last))]
 
-    def _block(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _block(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         x = self.x
         condition = TRUE
         note = f"{known.name}() may sleep"
@@ -421,15 +639,31 @@ class Calls:
                     shown = v.name if isinstance(v, Const) else "these flags"
                     note = f"{known.name}({shown}) may sleep"
         if x.bdd.conjoin(condition, x.record.condition) != FALSE:
-            x.record.emit(Event("block", "", source=x.where(node), debug=x.record.debug > 0, note=note), condition)
+            x.record.emit(
+                Event("block", "", source=x.where(node), debug=x.record.debug > 0, note=note), condition
+            )
         return None
 
-    def _lock(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _lock(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         shared = "shared" if "shared" in effect.arguments else "exclusive"
         self._locking(effect, values, node, effect.operation, shared, TRUE, known.name)
         return None
 
-    def _trylock(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _trylock(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         x = self.x
         got = x.record.fresh(f"{known.name}() succeeds")
         self._locking(effect, values, node, "lock", "exclusive", got, known.name)
@@ -437,24 +671,61 @@ class Calls:
             return [(got, Const(0)), (x.bdd.negate(got), Const(None, "-EINTR"))]
         return [(TRUE, Bool(got))]
 
-    def _locking(self, effect: Effect, values: list[Multi], node: tree_sitter.Node, kind: str, value: str, under: int, by: str) -> None:
+    def _locking(
+        self,
+        effect: Effect,
+        values: list[Multi],
+        node: tree_sitter.Node,
+        kind: str,
+        value: str,
+        under: int,
+        by: str,
+    ) -> None:
         x = self.x
         index = effect.index(0)
         extra = next((a for a in effect.arguments[1:] if a not in ("shared", "zero")), "")
         for g, v in x.each(values[index]) if index < len(values) else []:
             if isinstance(v, Ptr) and not v.path.startswith("local:"):
                 member = f"{v.field}.{extra}" if v.field and extra else (v.field or extra)
-                x.record.emit(Event(kind, v.path, member, value=value, source=x.where(node), via=v.via,
-                                    debug=x.record.debug > 0, type=v.otype, note=by + "()"), x.bdd.conjoin(g, under))
+                x.record.emit(
+                    Event(
+                        kind,
+                        v.path,
+                        member,
+                        value=value,
+                        source=x.where(node),
+                        via=v.via,
+                        debug=x.record.debug > 0,
+                        type=v.otype,
+                        note=by + "()",
+                    ),
+                    x.bdd.conjoin(g, under),
+                )
 
-    def _section(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _section(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         domain = ""
         if effect.arguments:
             domain = f"srcu:{self.x.text(args[0])}" if args else "srcu:?"
-        self.x.record.emit(Event(effect.operation, "", domain, source=self.x.where(node), note=known.name + "()"))
+        self.x.record.emit(
+            Event(effect.operation, "", domain, source=self.x.where(node), note=known.name + "()")
+        )
         return None
 
-    def _reference(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _reference(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         kind = effect.operation
         value = "not-dead" if "not-dead" in effect.arguments else ""
         x = self.x
@@ -464,18 +735,40 @@ class Calls:
                 path = "parent"
             elif v.field not in ("", "d_lockref") and v.ctype.known and not v.ctype.tag:
                 continue
-            x.record.emit(Event(kind, path, "", value=value, source=x.where(node), via=v.via,
-                                debug=x.record.debug > 0, type=v.otype, note=known.name + "()"), g)
+            x.record.emit(
+                Event(
+                    kind,
+                    path,
+                    "",
+                    value=value,
+                    source=x.where(node),
+                    via=v.via,
+                    debug=x.record.debug > 0,
+                    type=v.otype,
+                    note=known.name + "()",
+                ),
+                g,
+            )
         return None
 
-    def _returns(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _returns(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         x = self.x
         kind = effect.arguments[0]
         if kind == "bool":
             return [(TRUE, Bool(x.record.fresh(x.text(node) if not x.frame.line else known.name)))]
         if kind == "new":
             got = x.record.fresh(f"{known.name}() succeeds")
-            return [(got, Ptr(f"new:{x.where(node).line}.{self._next()}", None, "", "", UNKNOWN_TYPE)), (x.bdd.negate(got), NULL)]
+            return [
+                (got, Ptr(f"new:{x.where(node).line}.{self._next()}", None, "", "", UNKNOWN_TYPE)),
+                (x.bdd.negate(got), NULL),
+            ]
         if kind == "must-new":
             return [(TRUE, Ptr(f"new:{x.where(node).line}.{self._next()}", None, "", "", UNKNOWN_TYPE))]
         if kind == "static":
@@ -486,7 +779,14 @@ class Calls:
             return [(TRUE, Ptr("parent", None, "", "dentry", CType("dentry")))]
         return None
 
-    def _error(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _error(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         x = self.x
         result = FALSE
         for g, v in x.each(values[0]) if values else []:
@@ -495,9 +795,9 @@ class Calls:
                 bad = TRUE
             elif isinstance(v, Const) and v.number == 0:
                 bad = TRUE if "null" in effect.arguments else FALSE
-            elif isinstance(v, (Const, Fn)):
-                bad = FALSE
-            elif isinstance(v, Ptr) and v.via is None and not v.path.startswith("call:"):
+            elif isinstance(v, (Const, Fn)) or (
+                isinstance(v, Ptr) and v.via is None and not v.path.startswith("call:")
+            ):
                 bad = FALSE
             else:
                 bad = x.record.atom("free", ("error", key(v)), f"IS_ERR({x.text(args[0]) if args else '?'})")
@@ -506,19 +806,51 @@ class Calls:
             result = x.bdd.disjoin(result, x.bdd.conjoin(g, bad))
         return [(TRUE, Bool(result))]
 
-    def _nonnull(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
-        self.x.record.condition = self.x.bdd.without(self.x.record.condition, self.x.truths(values[0]) if values else FALSE)
+    def _nonnull(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
+        self.x.record.condition = self.x.bdd.without(
+            self.x.record.condition, self.x.truths(values[0]) if values else FALSE
+        )
         return None
 
-    def _noreturn(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _noreturn(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         self.x.record.condition = FALSE
         return [(TRUE, Const(0))]
 
-    def _teardown(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
-        self.x.record.emit(Event("call", "sb", effect.arguments[0], source=self.x.where(node), note=known.name + "()"))
+    def _teardown(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
+        self.x.record.emit(
+            Event("call", "sb", effect.arguments[0], source=self.x.where(node), note=known.name + "()")
+        )
         return None
 
-    def _format(self, known: KernelFunction, effect: Effect, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi | None:
+    def _format(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
         index = effect.index(0)
         if index >= len(args):
             return None
@@ -527,7 +859,11 @@ class Calls:
         for specifier, rest in _SPECIFIER.findall(text):
             if specifier == "%":
                 continue
-            touched = (specifier == "s") or (specifier == "p" and rest[:1] in ("d", "D", "I", "i", "U", "M", "m", "h", "E", "g", "B", "N", "b", "V", "a", "t", "C", "G"))
+            touched = (specifier == "s") or (
+                specifier == "p"
+                and rest[:1]
+                in ("d", "D", "I", "i", "U", "M", "m", "h", "E", "g", "B", "N", "b", "V", "a", "t", "C", "G")
+            )
             if touched:
                 member = "d_name" if specifier == "p" and rest[:1] == "d" else "*"
                 self._touch("read", known, Effect("read", (str(position), member)), values, node)
@@ -571,22 +907,52 @@ class Calls:
         element: Multi = []
         for g, v in x.each(x.value(args[head])):
             if isinstance(v, Ptr) and v.path.startswith("local:"):
-                element.append((g, Ptr(f"call:an element of {v.path.rsplit(':', 1)[-1]}.{self._next()}", None, "", "", UNKNOWN_TYPE)))
+                element.append(
+                    (
+                        g,
+                        Ptr(
+                            f"call:an element of {v.path.rsplit(':', 1)[-1]}.{self._next()}",
+                            None,
+                            "",
+                            "",
+                            UNKNOWN_TYPE,
+                        ),
+                    )
+                )
             if isinstance(v, Ptr) and not v.path.startswith("local:"):
                 via: int | None = None
                 if not v.path.startswith("static:"):
-                    via = x.record.emit(Event("read", v.path, v.field or "*", source=x.where(condition), via=v.via,
-                                              debug=x.record.debug > 0, type=v.otype, note=macro + "()"), g)
+                    via = x.record.emit(
+                        Event(
+                            "read",
+                            v.path,
+                            v.field or "*",
+                            source=x.where(condition),
+                            via=v.via,
+                            debug=x.record.debug > 0,
+                            type=v.otype,
+                            note=macro + "()",
+                        ),
+                        g,
+                    )
                     via = None if x.record.sink is not None else via
                 path = v.path if v.path.endswith(f"->[{v.field}]") else f"{v.path}->[{v.field}]"
                 element.append((g, Ptr(path, via, "", "", UNKNOWN_TYPE)))
-        for later in args[position + 1:head]:
+        for later in args[position + 1 : head]:
             if later.type == "identifier" and macro.startswith(("list", "hlist", "rbtree")):
                 x.assign(x.text(later), [(TRUE, Sym(("next", self._next())))])
         if element and args[position].type == "identifier":
             name = x.text(args[position])
             ctype = x.frame.types.get(name, UNKNOWN_TYPE)
-            typed: Multi = [(g, v._replace(otype=ctype.tag, ctype=CType(ctype.tag)) if isinstance(v, Ptr) and ctype.tag else v) for g, v in element]
+            typed: Multi = [
+                (
+                    g,
+                    v._replace(otype=ctype.tag, ctype=CType(ctype.tag))
+                    if isinstance(v, Ptr) and ctype.tag
+                    else v,
+                )
+                for g, v in element
+            ]
             saved = x.record.condition
             x.record.condition = x.bdd.conjoin(saved, more)
             x.assign(name, typed)
@@ -615,10 +981,17 @@ class Calls:
             x.record.gap(f"__free({function}) is not known", x.where(node))
             return
         frame = x.frame
-        frame.cleanups.append((x.record.condition, lambda: void(self.apply(function, [frame.env.get(name, frame.kept.get(name, []))], node))))
+        frame.cleanups.append(
+            (
+                x.record.condition,
+                lambda: void(self.apply(function, [frame.env.get(name, frame.kept.get(name, []))], node)),
+            )
+        )
         frame.kept[name] = []
 
-    def _guard(self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
+    def _guard(
+        self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node
+    ) -> Multi:
         inner = function.child_by_field_name("arguments")
         kind = self.x.text(inner.named_children[0]) if inner is not None and inner.named_children else ""
         self.x.frame.cleanups.append((self.x.record.condition, self._acquire(kind, args, node)))
@@ -628,7 +1001,9 @@ class Calls:
         x = self.x
         if kind == "rcu":
             x.record.emit(Event("enter", "", "", source=x.where(node), note="guard(rcu)"))
-            return lambda: void(x.record.emit(Event("leave", "", "", source=x.where(node), note="guard(rcu)")))
+            return lambda: void(
+                x.record.emit(Event("leave", "", "", source=x.where(node), note="guard(rcu)"))
+            )
         value = "shared" if "read" in kind else "exclusive"
         values = [x.value(a) for a in args]
         if kind.startswith(("mutex", "rwsem")):
@@ -653,9 +1028,13 @@ class Calls:
             names = [p.removesuffix("...") or "__VA_ARGS__" for p in macro.params]
             bound = dict(zip(names, args, strict=False))
             if variadic:
-                bound[names[-1]] = ", ".join(args[len(names) - 1:])
-            body = re.sub(r",\s*##\s*(\w+)", lambda m: f", {bound[m.group(1)]}" if bound.get(m.group(1)) else "", body)
-            body = re.sub(r"(?<!#)#(?!#)\s*(\w+)", lambda m: '"text"' if m.group(1) in bound else m.group(), body)
+                bound[names[-1]] = ", ".join(args[len(names) - 1 :])
+            body = re.sub(
+                r",\s*##\s*(\w+)", lambda m: f", {bound[m.group(1)]}" if bound.get(m.group(1)) else "", body
+            )
+            body = re.sub(
+                r"(?<!#)#(?!#)\s*(\w+)", lambda m: '"text"' if m.group(1) in bound else m.group(), body
+            )
             body = re.sub(r"\b[A-Za-z_]\w*\b", lambda m: bound.get(m.group(), m.group()), body)
             body = re.sub(r"\s*##\s*", "", body)
         piece = parse("void f(void) {" + body + "\n;}", 0)
@@ -675,7 +1054,11 @@ class Calls:
             frame.piece, frame.line = saved, line
 
     def _run_macro(self, compound: tree_sitter.Node) -> Multi:
-        children = [c for c in compound.named_children if c.type != "comment" and not (c.type == "expression_statement" and not c.named_children)]
+        children = [
+            c
+            for c in compound.named_children
+            if c.type != "comment" and not (c.type == "expression_statement" and not c.named_children)
+        ]
         if not children:
             return [(TRUE, Const(0))]
         for child in children[:-1]:
@@ -702,7 +1085,9 @@ class Calls:
             x.record.condition = x.bdd.conjoin(saved, enabled)
             if found is None:
                 for index in range(len(values)):
-                    self._touch("read", KernelFunction(name, (), ""), Effect("read", (str(index),)), values, node)
+                    self._touch(
+                        "read", KernelFunction(name, (), ""), Effect("read", (str(index),)), values, node
+                    )
             else:
                 self._run_trace(name, *found, values)
             x.record.condition = saved
@@ -712,7 +1097,9 @@ class Calls:
 
     def _trace_body(self, event: str) -> tuple[SourceFile, str, int, int] | None:
         x = self.x
-        pattern = re.compile(rf"\b(TRACE_EVENT|TRACE_EVENT_CONDITION|DEFINE_\w+)\s*\(\s*(?:(\w+)\s*,\s*)?{re.escape(event)}\s*[,)]")
+        pattern = re.compile(
+            rf"\b(TRACE_EVENT|TRACE_EVENT_CONDITION|DEFINE_\w+)\s*\(\s*(?:(\w+)\s*,\s*)?{re.escape(event)}\s*[,)]"
+        )
         for file in (*x.scope.own, *x.scope.tree.headers(x.frame.file.path)):
             if event not in file.text or "TRACE" not in file.text:
                 continue
@@ -739,10 +1126,12 @@ class Calls:
         assign = re.compile(r"TP_fast_assign\s*\(").search(file.code, start, end)
         if end < 0 or not proto or not assign:
             return None
-        names = file.code[proto.end():closing(file.code, proto.end() - 1) - 1]
+        names = file.code[proto.end() : closing(file.code, proto.end() - 1) - 1]
         return file, " ".join(names.split()), assign.end(), closing(file.code, assign.end() - 1) - 1
 
-    def _run_trace(self, name: str, file: SourceFile, proto: str, start: int, end: int, values: list[Multi]) -> None:
+    def _run_trace(
+        self, name: str, file: SourceFile, proto: str, start: int, end: int, values: list[Multi]
+    ) -> None:
         head = f"void {name}({proto}) {{"
         self.x.scope.use(file)
         piece = parse(head + file.text[start:end] + "}", start - len(head))
@@ -757,7 +1146,11 @@ def _impossible(symbol: object) -> bool:
     """Whether a value only comes out of reading through NULL, an error, or a variable never set."""
     while isinstance(symbol, tuple) and symbol and symbol[0] == "at":
         symbol = symbol[1]
-    return isinstance(symbol, tuple) and bool(symbol) and symbol[0] in ("uninitialised", "null", "recursion", "c")
+    return (
+        isinstance(symbol, tuple)
+        and bool(symbol)
+        and symbol[0] in ("uninitialised", "null", "recursion", "c")
+    )
 
 
 def _rootless(value: Multi) -> Multi:
@@ -770,7 +1163,9 @@ def _flatten(node: tree_sitter.Node) -> list[tree_sitter.Node]:
     return [node]
 
 
-_Effect = Callable[[Calls, KernelFunction, Effect, list[Multi], list[tree_sitter.Node], tree_sitter.Node], Multi | None]
+_Effect = Callable[
+    [Calls, KernelFunction, Effect, list[Multi], list[tree_sitter.Node], tree_sitter.Node], Multi | None
+]
 
 _EFFECTS: dict[str, _Effect] = {
     "value": Calls._value,

@@ -1,8 +1,8 @@
 """Abstract execution of C functions: what a method does, as guarded events.
 
 Every path is followed at once under its condition. Reads of memory that another CPU may change yield
-values tied to the read event; branches on them go both ways. Loops are unrolled `UNROLL` times, loops inside loops once. Functions
-of the filesystem and inline functions of headers are followed; others do what
+values tied to the read event; branches on them go both ways. Loops are unrolled `UNROLL` times, loops
+inside loops once. Functions of the filesystem and inline functions of headers are followed; others do what
 `spec/kernel_functions.toml` says, or are recorded as ``opaque`` for what they are handed.
 """
 
@@ -19,12 +19,26 @@ from ..spec.program import Event, Source
 from .bdd import FALSE, TRUE
 from .calls import Calls
 from .parse import Parsed, errors, parse
-from .relevance import COUNTED, UNTOLD, Relevance
 from .recorder import Abandon, Pending, Recorder
+from .relevance import COUNTED, UNTOLD, Relevance
 from .source import Definition, SourceFile
 from .tree import Scope
 from .types import Types, declared, type_tag
-from .values import NULL, UNKNOWN_TYPE, Bool, Const, CType, Fn, Multi, Ptr, Sym, Value, is_error, key, untagged
+from .values import (
+    NULL,
+    UNKNOWN_TYPE,
+    Bool,
+    Const,
+    CType,
+    Fn,
+    Multi,
+    Ptr,
+    Sym,
+    Value,
+    is_error,
+    key,
+    untagged,
+)
 
 UNROLL = 2
 MAX_DEPTH = 40
@@ -65,8 +79,14 @@ class Executor:
     """Executes one method. `facts` fixes symbolic tests: ``{key: truth}``, e.g. of ``flags & LOOKUP_RCU``.
     Calls are followed down to `depth`, and only where they matter to `relevance`, if there is one."""
 
-    def __init__(self, scope: Scope, types: Types, facts: dict[tuple[object, ...], bool] | None = None,
-                 depth: int = MAX_CALLS, relevance: Relevance | None = None) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        types: Types,
+        facts: dict[tuple[object, ...], bool] | None = None,
+        depth: int = MAX_CALLS,
+        relevance: Relevance | None = None,
+    ) -> None:
         self.scope = scope
         self.types = types
         self.record = Recorder()
@@ -109,11 +129,19 @@ class Executor:
         if any(not e.endswith(COUNTED) for e in entries):
             return False
         members = self.relevance.what.members
-        return not (entries and any(isinstance(v, Ptr) and "->" in v.path and v.path.rsplit("->", 1)[1].rsplit(".", 1)[-1] in members
-                                    for value in values for _, v in value))
+        return not (
+            entries
+            and any(
+                isinstance(v, Ptr)
+                and "->" in v.path
+                and v.path.rsplit("->", 1)[1].rsplit(".", 1)[-1] in members
+                for value in values
+                for _, v in value
+            )
+        )
 
     def harmless(self, found: tuple[tuple[SourceFile, Definition], ...]) -> bool:
-        """Whether none of the functions `found` destroys anything that matters, in a program where that is asked."""
+        """Whether none of the functions `found` destroys anything that matters, where that is asked."""
         return self.relevance is not None and not any(self.relevance.destroys(f, d) for f, d in found)
 
     def may_destroy(self, found: tuple[tuple[SourceFile, Definition], ...]) -> str:
@@ -177,7 +205,9 @@ class Executor:
                 return result
         if text.startswith("!"):
             return self.bdd.negate(self.configured(text[1:]))
-        match = re.fullmatch(r"(?:defined\s*\(?|IS_ENABLED\s*\(|IS_REACHABLE\s*\(|IS_BUILTIN\s*\()\s*(\w+)\s*\)?", text)
+        match = re.fullmatch(
+            r"(?:defined\s*\(?|IS_ENABLED\s*\(|IS_REACHABLE\s*\(|IS_BUILTIN\s*\()\s*(\w+)\s*\)?", text
+        )
         if match:
             name = match.group(1)
             if name in ("__KERNEL__", "CONFIG_MMU"):
@@ -189,10 +219,16 @@ class Executor:
 
     def _activate(self, file: SourceFile, definition: Definition, arguments: list[Multi]) -> Multi:
         if any(f.file is file and f.name == definition.name for f in self.frames):
-            self.record.gap(f"{definition.name}() calls itself", Source(file.path, file.line(definition.start), definition.name))
+            self.record.gap(
+                f"{definition.name}() calls itself",
+                Source(file.path, file.line(definition.start), definition.name),
+            )
             return [(TRUE, Sym(("recursion", definition.name, self.statements)))]
         if len(self.frames) >= MAX_DEPTH:
-            self.record.gap(f"calls nested deeper than {MAX_DEPTH}", Source(file.path, file.line(definition.start), definition.name))
+            self.record.gap(
+                f"calls nested deeper than {MAX_DEPTH}",
+                Source(file.path, file.line(definition.start), definition.name),
+            )
             raise Abandon
         self.scope.use(file)
         self.followed[f"{file.path}:{definition.name}"] = None
@@ -207,7 +243,7 @@ class Executor:
 
     def bodies(self, file: SourceFile, definition: Definition) -> list[tuple[int, Parsed]]:
         """The parsed function; two alternatives where preprocessor branches cut through its statements."""
-        text = file.text[definition.start:definition.end]
+        text = file.text[definition.start : definition.end]
         piece = parse(text, definition.start)
         bad = errors(piece.root)
         if not bad and not definition.broken:
@@ -215,8 +251,10 @@ class Executor:
         if re.search(r"^[ \t]*#[ \t]*(if|else)", text, re.M):
             name = ("variant", file.path, definition.name)
             under = self.record.atom("stable", name, f"preprocessor branches of {definition.name}()")
-            variants = [(under, parse(_choose(text, True), definition.start)),
-                        (self.bdd.negate(under), parse(_choose(text, False), definition.start))]
+            variants = [
+                (under, parse(_choose(text, True), definition.start)),
+                (self.bdd.negate(under), parse(_choose(text, False), definition.start)),
+            ]
             if not any(errors(p.root) for _, p in variants):
                 return variants
         line = file.line(definition.start + (bad[0].start_byte if bad else 0))
@@ -228,7 +266,9 @@ class Executor:
         node = next((c for c in _descend(piece.root) if c.type == "function_definition"), None)
         body = node.child_by_field_name("body") if node is not None else None
         if node is None or body is None:
-            self.record.gap(f"{name}() does not parse", Source(file.path, file.line(max(0, piece.offset)), name))
+            self.record.gap(
+                f"{name}() does not parse", Source(file.path, file.line(max(0, piece.offset)), name)
+            )
             return [(TRUE, Sym(("unparsed", name)))]
         self._serial += 1
         frame = Frame(file, piece, name, serial=self._serial)
@@ -271,6 +311,11 @@ class Executor:
             return False
         return any(n.type == "labeled_statement" for n in _descend(node))
 
+    def _expression(self, node: tree_sitter.Node) -> None:
+        for child in node.named_children:
+            if child.type != "comment":
+                self.value(child)
+
     def _compound(self, node: tree_sitter.Node) -> None:
         self.frame.scopes.append({})
         self._block(node)
@@ -291,7 +336,9 @@ class Executor:
         children = node.named_children
         for child in children:
             self.statement(child)
-        labels = [(i, self.text(c.children[0])) for i, c in enumerate(children) if c.type == "labeled_statement"]
+        labels = [
+            (i, self.text(c.children[0])) for i, c in enumerate(children) if c.type == "labeled_statement"
+        ]
         for index, label in labels:
             back = self.frame.gotos.pop(label, FALSE)
             if back != FALSE:
@@ -416,7 +463,9 @@ class Executor:
         for child in body.named_children:
             if child.type == "case_statement":
                 arrives = tests.get(child.id, self.bdd.negate(taken))
-                self.record.condition = self.bdd.disjoin(self.record.condition, self.bdd.conjoin(entry, arrives))
+                self.record.condition = self.bdd.disjoin(
+                    self.record.condition, self.bdd.conjoin(entry, arrives)
+                )
                 label = child.child_by_field_name("value")
                 for inner in child.named_children:
                     if label is None or inner.id != label.id:
@@ -465,7 +514,11 @@ class Executor:
             if not name:
                 continue
             self._declare(name, ctype)
-            cleanup = [w for at, w in self.frame.piece.words.items() if node.start_byte <= at < node.end_byte and w.isidentifier()]
+            cleanup = [
+                w
+                for at, w in self.frame.piece.words.items()
+                if node.start_byte <= at < node.end_byte and w.isidentifier()
+            ]
             if cleanup and not self.frame.line:
                 self.calls.at_end(name, cleanup[0], node)
             if initial is None:
@@ -485,7 +538,9 @@ class Executor:
         """Execute an initialiser list into a local structure."""
         for child in node.named_children:
             if child.type == "initializer_pair":
-                names = [c for c in child.children_by_field_name("designator") if c.type == "field_designator"]
+                names = [
+                    c for c in child.children_by_field_name("designator") if c.type == "field_designator"
+                ]
                 value = child.child_by_field_name("value")
                 if value is not None and names:
                     member = ".".join(self.text(n).lstrip(".") for n in names)
@@ -535,7 +590,9 @@ class Executor:
             joined[Sym(("many", self.statements, len(self.record.atoms)))] = rest
         if len(joined) > MAX_ALTERNATIVES:
             for v in [v for v in joined if isinstance(v, Const) and v != NULL and not is_error(v)]:
-                joined[Sym(("many", self.statements))] = self.bdd.disjoin(joined.get(Sym(("many", self.statements)), FALSE), joined.pop(v))
+                joined[Sym(("many", self.statements))] = self.bdd.disjoin(
+                    joined.get(Sym(("many", self.statements)), FALSE), joined.pop(v)
+                )
         self._merge_pointers(joined)
         if under != FALSE:
             joined[Bool(self.record.widen(flag))] = under
@@ -555,7 +612,10 @@ class Executor:
                 for v in members:
                     joined[whole] = self.bdd.disjoin(joined.get(whole, FALSE), joined.pop(v))
                 if whole.path in ("inode", "dir"):
-                    self.record.gap(f"more than {MAX_POINTERS} reads of d_inode come together", Source(self.frame.file.path if self.frames else ""))
+                    self.record.gap(
+                        f"more than {MAX_POINTERS} reads of d_inode come together",
+                        Source(self.frame.file.path if self.frames else ""),
+                    )
 
     def each(self, value: Multi) -> list[tuple[int, Value]]:
         """The alternatives of `value` that are possible here."""
@@ -598,7 +658,12 @@ class Executor:
                 return TRUE
             scalar = value.ctype.known and value.ctype.depth < 0
             kind = "free" if scalar else "nonnull"
-            return self.record.atom(kind, ("nonzero", value.path, value.via), f"{value.path} is not NULL" if kind == "nonnull" else text, value.via if kind == "nonnull" else None)
+            return self.record.atom(
+                kind,
+                ("nonzero", value.path, value.via),
+                f"{value.path} is not NULL" if kind == "nonnull" else text,
+                value.via if kind == "nonnull" else None,
+            )
         fact = self._masked(value.key)
         if fact is not None:
             return TRUE if fact else FALSE
@@ -638,7 +703,12 @@ class Executor:
         if key(a) == key(b):
             return TRUE
         for one, other in ((a, b), (b, a)):
-            if isinstance(one, Sym) and one.key[0] == "&" and key(other) in one.key[1:] and one.key in self.facts:
+            if (
+                isinstance(one, Sym)
+                and one.key[0] == "&"
+                and key(other) in one.key[1:]
+                and one.key in self.facts
+            ):
                 return self.nonzero(one, text)
         for one, other in ((a, b), (b, a)):
             if isinstance(other, Const) and other.number == 0:
@@ -673,15 +743,33 @@ class Executor:
             elif isinstance(place, Ptr):
                 result.append((g, self._load_shared(place, g, node)))
             elif isinstance(place, Const) and place.number == 0:
-                self.record.emit(Event("read", "NULL", "", source=self.where(node), debug=self.record.debug > 0,
-                                       note=self.text(node)), g)
+                self.record.emit(
+                    Event(
+                        "read",
+                        "NULL",
+                        "",
+                        source=self.where(node),
+                        debug=self.record.debug > 0,
+                        note=self.text(node),
+                    ),
+                    g,
+                )
                 result.append((g, Sym(("null", self.statements))))
             elif isinstance(place, Fn):
                 result.append((g, place))
             else:
                 if not is_error(place):
-                    self.record.emit(Event("read", "?", "", source=self.where(node), debug=self.record.debug > 0,
-                                           note=self.text(node)), g)
+                    self.record.emit(
+                        Event(
+                            "read",
+                            "?",
+                            "",
+                            source=self.where(node),
+                            debug=self.record.debug > 0,
+                            note=self.text(node),
+                        ),
+                        g,
+                    )
                 result.append((g, Sym(("at", key(place), self.text(node), len(self.record.events)))))
         return self.merge(result)
 
@@ -703,7 +791,14 @@ class Executor:
             inside: Multi = []
             for g, v in whole:
                 if isinstance(v, Ptr):
-                    inside.append((g, self._load_shared(v._replace(field=_join(v.field, place.field), ctype=place.ctype), g, None)))
+                    inside.append(
+                        (
+                            g,
+                            self._load_shared(
+                                v._replace(field=_join(v.field, place.field), ctype=place.ctype), g, None
+                            ),
+                        )
+                    )
             if inside:
                 return inside
         return [(TRUE, Sym(("local", place.path, place.field)))]
@@ -711,14 +806,30 @@ class Executor:
     def _load_shared(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> Value:
         if place.path.startswith("static:"):
             if place.ctype.depth > 0 or not place.ctype.known:
-                return Ptr(f"{place.path}.{place.field}" if place.field else place.path, None, "", "", _pointee(place.ctype))
+                return Ptr(
+                    f"{place.path}.{place.field}" if place.field else place.path,
+                    None,
+                    "",
+                    "",
+                    _pointee(place.ctype),
+                )
             return Sym(("static", place.path, place.field))
         if place.ctype.array or (place.ctype.known and place.ctype.tag and place.ctype.depth == 0):
             return place
         fixed = self.calls.well_known(place)
         event = self.record.emit(
-            Event("read", place.path, place.field, source=self.where(node), via=place.via,
-                  debug=self.record.debug > 0, type=place.otype, note=self.text(node) if node is not None else ""), under)
+            Event(
+                "read",
+                place.path,
+                place.field,
+                source=self.where(node),
+                via=place.via,
+                debug=self.record.debug > 0,
+                type=place.otype,
+                note=self.text(node) if node is not None else "",
+            ),
+            under,
+        )
         if fixed is not None and fixed.path == "sb":
             return fixed
         via: int | None = event
@@ -736,9 +847,13 @@ class Executor:
         for g, place in self.each(address):
             if not isinstance(place, Ptr):
                 if isinstance(place, Const) and place.number == 0:
-                    self.record.emit(Event("write", "NULL", "", "other", source=self.where(node), note=self.text(node)), g)
+                    self.record.emit(
+                        Event("write", "NULL", "", "other", source=self.where(node), note=self.text(node)), g
+                    )
                 elif not is_error(place):
-                    self.record.emit(Event("write", "?", "", "other", source=self.where(node), note=self.text(node)), g)
+                    self.record.emit(
+                        Event("write", "?", "", "other", source=self.where(node), note=self.text(node)), g
+                    )
             elif place.path.startswith("local:"):
                 here = self.bdd.conjoin(self.record.condition, g)
                 name = place.path.split(":", 2)[2]
@@ -748,6 +863,8 @@ class Executor:
                     new = [(self.bdd.conjoin(h, here), v) for h, v in value]
                     frame.env[name] = self.merge(old + new)
                 else:
+                    if "[]" in place.field:
+                        here = self.bdd.conjoin(here, self.record.fresh("it is this element"))
                     cell = (place.path, place.field)
                     old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
                     self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
@@ -761,8 +878,19 @@ class Executor:
                     both = self.bdd.conjoin(g, h)
                     if both != FALSE:
                         self.record.emit(
-                            Event("write", place.path, place.field, value=_stored(v), source=self.where(node),
-                                  via=place.via, debug=self.record.debug > 0, type=place.otype, note=self.text(node)), both)
+                            Event(
+                                "write",
+                                place.path,
+                                place.field,
+                                value=_stored(v),
+                                source=self.where(node),
+                                via=place.via,
+                                debug=self.record.debug > 0,
+                                type=place.otype,
+                                note=self.text(node),
+                            ),
+                            both,
+                        )
 
     def place(self, node: tree_sitter.Node) -> Multi:
         """The address of an lvalue."""
@@ -804,7 +932,9 @@ class Executor:
                 if not tag and not v.field:
                     tag = v.otype
                 ctype = self.types.member(tag, name, self.frame.file) if tag else UNKNOWN_TYPE
-                place = v._replace(field=_join(v.field, name), ctype=ctype, otype=v.otype or (tag if not v.field else ""))
+                place = v._replace(
+                    field=_join(v.field, name), ctype=ctype, otype=v.otype or (tag if not v.field else "")
+                )
                 result.append((g, self.calls.embedded(place)))
             else:
                 result.append((g, v))
@@ -849,7 +979,15 @@ class Executor:
 
     def _number(self, node: tree_sitter.Node) -> Multi:
         match = _NUMBER.match(self.text(node))
-        return [(TRUE, Const(int(match.group(1), 16 if match.group(1)[:2].lower() == "0x" else 10) if match else None, self.text(node)))]
+        return [
+            (
+                TRUE,
+                Const(
+                    int(match.group(1), 16 if match.group(1)[:2].lower() == "0x" else 10) if match else None,
+                    self.text(node),
+                ),
+            )
+        ]
 
     def _negated(self, node: tree_sitter.Node) -> Multi:
         operator = self.text(node.children[0])
@@ -880,7 +1018,9 @@ class Executor:
         if operator in ("&&", "||"):
             first = self.truth(left)
             saved = self.record.condition
-            self.record.condition = self.bdd.conjoin(saved, first) if operator == "&&" else self.bdd.without(saved, first)
+            self.record.condition = (
+                self.bdd.conjoin(saved, first) if operator == "&&" else self.bdd.without(saved, first)
+            )
             second = self.truth(right) if self.record.condition != FALSE else FALSE
             self.record.condition = saved
             join = self.bdd.conjoin if operator == "&&" else self.bdd.disjoin
@@ -914,7 +1054,11 @@ class Executor:
         if argument is None:
             return []
         if self.text(node.children[0]) == "&":
-            if argument.type == "identifier" and self.text(argument) not in self.frame.types and self.scope.find(self.text(argument), "function", self.frame.file):
+            if (
+                argument.type == "identifier"
+                and self.text(argument) not in self.frame.types
+                and self.scope.find(self.text(argument), "function", self.frame.file)
+            ):
                 return [(TRUE, Fn(self.text(argument)))]
             return self.place(argument)
         return self.load(self.value(argument), node)
@@ -969,7 +1113,9 @@ class Executor:
         self.record.condition = self.bdd.without(saved, holds)
         b = self.value(second) if self.record.condition != FALSE else []
         self.record.condition = saved
-        return self.merge([(self.bdd.conjoin(g, holds), v) for g, v in a] + [(self.bdd.without(g, holds), v) for g, v in b])
+        return self.merge(
+            [(self.bdd.conjoin(g, holds), v) for g, v in a] + [(self.bdd.without(g, holds), v) for g, v in b]
+        )
 
     def _assignment(self, node: tree_sitter.Node) -> Multi:
         left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
@@ -1044,7 +1190,11 @@ class Executor:
             self.record.sink = saved
         from dataclasses import replace
 
-        return tuple(replace(p.event, guard=self.record.guard(p.condition), via=None) for p in sink if p.condition != FALSE)
+        return tuple(
+            replace(p.event, guard=self.record.guard(p.condition), via=None)
+            for p in sink
+            if p.condition != FALSE
+        )
 
 
 def _descend(node: tree_sitter.Node) -> list[tree_sitter.Node]:
@@ -1083,7 +1233,11 @@ def retype(value: Value, ctype: CType) -> Value:
 
 
 def _pointee(ctype: CType) -> CType:
-    return ctype._replace(depth=ctype.depth - 1, array=False) if ctype.known and ctype.depth > 0 else UNKNOWN_TYPE
+    return (
+        ctype._replace(depth=ctype.depth - 1, array=False)
+        if ctype.known and ctype.depth > 0
+        else UNKNOWN_TYPE
+    )
 
 
 def _join(a: str, b: str) -> str:
@@ -1107,8 +1261,18 @@ def _stored(value: Value) -> str:
 def _fold(operator: str, a: Value, b: Value) -> Value:
     if isinstance(a, Const) and isinstance(b, Const) and a.number is not None and b.number is not None:
         x, y = a.number, b.number
-        folded = {"&": x & y, "|": x | y, "^": x ^ y, "+": x + y, "-": x - y, "*": x * y,
-                  "<": int(x < y), ">": int(x > y), "<=": int(x <= y), ">=": int(x >= y)}.get(operator)
+        folded = {
+            "&": x & y,
+            "|": x | y,
+            "^": x ^ y,
+            "+": x + y,
+            "-": x - y,
+            "*": x * y,
+            "<": int(x < y),
+            ">": int(x > y),
+            "<=": int(x <= y),
+            ">=": int(x >= y),
+        }.get(operator)
         if folded is not None:
             return Const(folded)
     if operator in ("<", ">", "<=", ">="):
@@ -1132,7 +1296,7 @@ def _fold(operator: str, a: Value, b: Value) -> Value:
 
 
 def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
-    """The names that are or-ed together in a symbolic value, parameters among them; None for anything else."""
+    """The names or-ed together in a symbolic value, parameters among them; None for anything else."""
     if not isinstance(symbol, tuple):
         return None
     if symbol[0] == "|" and len(symbol) == 3:
@@ -1143,7 +1307,7 @@ def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
 
 def _yields_pointer(file: SourceFile, definition: Definition) -> bool:
     """Whether a function is an accessor, short and returning a pointer: then what it reads must be known."""
-    head = file.code[definition.start:file.code.find("(", definition.start)]
+    head = file.code[definition.start : file.code.find("(", definition.start)]
     return "*" in head and definition.end - definition.start < ACCESSOR_LENGTH
 
 
@@ -1201,7 +1365,7 @@ _STATEMENTS: dict[str, Callable[[Executor, tree_sitter.Node], None]] = {
     "preproc_ifdef": Executor._preprocessor,
     "preproc_if": Executor._preprocessor,
     "case_statement": Executor._compound,
-    "expression_statement": lambda self, node: [self.value(c) for c in node.named_children if c.type != "comment"] and None,
+    "expression_statement": Executor._expression,
 }
 
 _EXPRESSIONS: dict[str, _Handler] = {

@@ -86,18 +86,34 @@ class _Extractor:
         jobs = list(dict.fromkeys([*jobs, *self._shared_jobs()]))
         done = {job: self.program(job) for job in jobs if not _is_teardown(job)}
         links = self._links()
-        walkers = links + [p for p in done.values() if p is not None and (p.mode == "rcu" or p.method in ("d_hash", "d_compare"))]
+        walkers = links + [
+            p
+            for p in done.values()
+            if p is not None and (p.mode == "rcu" or p.method in ("d_hash", "d_compare"))
+        ]
         self.relevance = {whole: Relevance(self.scope, wanted(walkers, whole)) for whole in (False, True)}
         done |= {job: self.program(job) for job in jobs if _is_teardown(job)}
         shared = [*(done[job] for job in dict.fromkeys(self._shared_jobs())), *links]
         for own in found:
             programs = [done[job] for job in dict.fromkeys(self._table_jobs(own))]
             names = self.unit.names
-            gaps = tuple(Gap(f"{f.path}: {f.problem}", Source(f.path, 1)) for f in self.unit.files if f.problem)
+            gaps = tuple(
+                Gap(f"{f.path}: {f.problem}", Source(f.path, 1)) for f in self.unit.files if f.problem
+            )
             yield Model(
-                self.version, names[0], names, own.name, Source(own.file.path, own.line, own.name),
-                tuple(p for p in [*programs, *shared] if p is not None), own.slots, self._private_bdi(),
-                tuple(self._facts()), tuple(sorted((f.path, f.sha256) for f in self._used(own))), READER_VERSION, gaps)
+                self.version,
+                names[0],
+                names,
+                own.name,
+                Source(own.file.path, own.line, own.name),
+                tuple(p for p in [*programs, *shared] if p is not None),
+                own.slots,
+                self._private_bdi(),
+                tuple(self._facts()),
+                tuple(sorted((f.path, f.sha256) for f in self._used(own))),
+                READER_VERSION,
+                gaps,
+            )
 
     def _used(self, table: Table) -> Iterable[SourceFile]:
         return {table.file.path: table.file, **self.scope.used}.values()
@@ -112,14 +128,35 @@ class _Extractor:
             found = _LINK.search(file.code)
             if found:
                 at = Source("fs/namei.c", 0, "pick_link")
-                events = [Event("read", "inode", "i_link", source=at, type="inode", note="inode->i_link"),
-                          Event("read", "inode->i_link", "*", source=at, via=0, note="the link's text", guard=((("n0", True),),))]
+                events = [
+                    Event("read", "inode", "i_link", source=at, type="inode", note="inode->i_link"),
+                    Event(
+                        "read",
+                        "inode->i_link",
+                        "*",
+                        source=at,
+                        via=0,
+                        note="the link's text",
+                        guard=((("n0", True),),),
+                    ),
+                ]
                 for match in (m for f in self.unit.files for m in _LINK.finditer(f.code)):
                     member = re.fullmatch(r"\w+\s*->\s*([\w.]+)", match.group(1).strip())
                     if member and member.group(1) != "i_link":
-                        events.append(Event("read", f"inode->{member.group(1)}", "*", source=at, note="the link's text"))
+                        events.append(
+                            Event("read", f"inode->{member.group(1)}", "*", source=at, note="the link's text")
+                        )
                 source = Source(file.path, file.line(found.start()), "")
-                return [Program("get_link", "pick_link", "rcu", source, tuple(dict.fromkeys(events)), (Atom("n0", "nonnull", "i_link is set", 0),))]
+                return [
+                    Program(
+                        "get_link",
+                        "pick_link",
+                        "rcu",
+                        source,
+                        tuple(dict.fromkeys(events)),
+                        (Atom("n0", "nonnull", "i_link is set", 0),),
+                    )
+                ]
         return []
 
     def _private_bdi(self) -> Source | None:
@@ -152,26 +189,36 @@ class _Extractor:
 
     def _shared_jobs(self) -> Iterable[_Job]:
         seen: set[tuple[str, str]] = set()
-        for ctype, methods in (("inode_operations", self.vfs.lockless("inode_operations")),
-                               ("super_operations", _SUPER_METHODS), ("file_system_type", ("kill_sb",))):
+        for ctype, methods in (
+            ("inode_operations", self.vfs.lockless("inode_operations")),
+            ("super_operations", _SUPER_METHODS),
+            ("file_system_type", ("kill_sb",)),
+        ):
             for own in self.unit.tables(ctype):
                 for method in methods:
                     for function in own.functions(method):
                         if (method, function) not in seen:
                             seen.add((method, function))
-                            yield _Job(method, function, "rcu" if ctype == "inode_operations" else "", own.file)
+                            yield _Job(
+                                method, function, "rcu" if ctype == "inode_operations" else "", own.file
+                            )
 
     # -- running one -------------------------------------------------------------------------------
 
     def program(self, job: _Job) -> Program | None:
         """The callback program of one function in one mode."""
-        executor = Executor(self.scope, self.types, self._known(job), REF_DEPTH if job.mode == "ref" else MAX_CALLS,
-                            self.relevance.get(job.method in ("put_super", "kill_sb")) if _is_teardown(job) else None)
+        executor = Executor(
+            self.scope,
+            self.types,
+            self._known(job),
+            REF_DEPTH if job.mode == "ref" else MAX_CALLS,
+            self.relevance.get(job.method in ("put_super", "kill_sb")) if _is_teardown(job) else None,
+        )
         found = self.scope.find(job.function, "function", job.file)
         if not found or (job.function in table() and found[0][0] not in self.scope.own):
             return self._undefined(executor, job)
         file, definition = found[0]
-        piece = parse(file.text[definition.start:definition.end], definition.start)
+        piece = parse(file.text[definition.start : definition.end], definition.start)
         node = next((c for c in piece.root.named_children if c.type == "function_definition"), None)
         names = parameters(piece, node) if node is not None else []
         try:
@@ -180,15 +227,36 @@ class _Extractor:
         except (Abandon, TooLarge, RecursionError) as stop:
             if not executor.record.gaps:
                 executor.record.condition = TRUE
-                executor.record.gap(f"{job.function}() is too large to follow ({type(stop).__name__})", Source(file.path, file.line(definition.start), job.function))
+                executor.record.gap(
+                    f"{job.function}() is too large to follow ({type(stop).__name__})",
+                    Source(file.path, file.line(definition.start), job.function),
+                )
         try:
             if _is_teardown(job) and sum(a.kind == "defined" for a in executor.record.atoms) > MAX_DEFINED:
                 executor.record.summarise()
             events, atoms, gaps = executor.record.finished(lambda e: _matters(e, job))
         except TooLarge:
-            events, atoms, gaps = (), (), (Gap(f"{job.function}() is too large to follow (TooLarge)", Source(file.path, file.line(definition.start), job.function)),)
-        return Program(job.method, job.function, job.mode, Source(file.path, file.line(definition.start), job.function),
-                       events, atoms, gaps, tuple(executor.record.assumptions), executor.statements)
+            events, atoms, gaps = (
+                (),
+                (),
+                (
+                    Gap(
+                        f"{job.function}() is too large to follow (TooLarge)",
+                        Source(file.path, file.line(definition.start), job.function),
+                    ),
+                ),
+            )
+        return Program(
+            job.method,
+            job.function,
+            job.mode,
+            Source(file.path, file.line(definition.start), job.function),
+            events,
+            atoms,
+            gaps,
+            tuple(executor.record.assumptions),
+            executor.statements,
+        )
 
     def _ended(self, executor: Executor, job: _Job, result: Multi) -> None:
         del result
@@ -201,11 +269,15 @@ class _Extractor:
         if known is not None:
             for effect in known.effects:
                 if effect.operation == "teardown":
-                    executor.record.emit(Event("call", "sb", effect.arguments[0], source=source, note=job.function + "()"))
+                    executor.record.emit(
+                        Event("call", "sb", effect.arguments[0], source=source, note=job.function + "()")
+                    )
                 elif effect.operation == "block":
                     executor.record.emit(Event("block", source=source, note=f"{job.function}() may sleep"))
                 elif effect.operation == "free":
-                    executor.record.emit(Event("free", self._root(job), value="now", source=source, note=job.function + "()"))
+                    executor.record.emit(
+                        Event("free", self._root(job), value="now", source=source, note=job.function + "()")
+                    )
             executor.record.emit(Event("return", source=source))
         else:
             executor.record.gap(f"{job.function}() is defined nowhere that the reader looks", source)
@@ -213,19 +285,30 @@ class _Extractor:
         return Program(job.method, job.function, job.mode, source, events, atoms, gaps)
 
     def _root(self, job: _Job) -> str:
-        return {"d_hash": "parent"}.get(job.method, "inode" if job.method.endswith("_inode") else "sb" if job.method in ("put_super", "kill_sb") else "dentry")
+        return {"d_hash": "parent"}.get(
+            job.method,
+            "inode"
+            if job.method.endswith("_inode")
+            else "sb"
+            if job.method in ("put_super", "kill_sb")
+            else "dentry",
+        )
 
     def _known(self, job: _Job) -> dict[tuple[object, ...], bool]:
         if job.mode == "rcu":
-            mask = {("&", ("c", name), ("param", "mask")): truth for name, truth in self.vfs.rcu_mask.items()}
+            mask: dict[tuple[object, ...], bool] = {
+                ("&", ("c", name), ("param", "mask")): truth for name, truth in self.vfs.rcu_mask.items()
+            }
             return {("&", ("c", "LOOKUP_RCU"), ("param", "flags")): True, **mask}
         if job.mode == "ref":
-            return {("&", ("c", "LOOKUP_RCU"), ("param", "flags")): False,
-                    ("&", ("c", "MAY_NOT_BLOCK"), ("param", "mask")): False}
+            return {
+                ("&", ("c", "LOOKUP_RCU"), ("param", "flags")): False,
+                ("&", ("c", "MAY_NOT_BLOCK"), ("param", "mask")): False,
+            }
         return {}
 
     def _arguments(self, job: _Job, names: list[tuple[str, CType]]) -> list[Multi]:
-        """What the VFS hands to the method: roles by type and place, as the kernel's prototypes order them."""
+        """What the VFS hands to the method: roles by type and place, as the prototypes order them."""
         values: list[Multi] = []
         dentries = sum(1 for _, t in names if t.tag == "dentry")
         inodes = 0
@@ -249,7 +332,18 @@ class _Extractor:
             elif ctype.tag == "nameidata":
                 value = [(TRUE, Ptr("static:nameidata", None, "", "nameidata", CType("nameidata")))]
             elif ctype.depth:
-                value = [(TRUE, Ptr(f"static:argument{position}", None, "", ctype.tag, CType(ctype.tag) if ctype.tag else CType()))]
+                value = [
+                    (
+                        TRUE,
+                        Ptr(
+                            f"static:argument{position}",
+                            None,
+                            "",
+                            ctype.tag,
+                            CType(ctype.tag) if ctype.tag else CType(),
+                        ),
+                    )
+                ]
             elif job.method == "d_manage":
                 value = [(TRUE, Const(int(job.mode == "rcu")))]
             elif job.method in ("get_acl", "get_inode_acl") and position == len(names) - 1:

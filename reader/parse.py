@@ -32,7 +32,9 @@ _ATTRIBUTE_CALL = re.compile(
 )
 _LOOP = re.compile(r"\b(?=\w*for_each)(\w{5,})(\s*)\(")
 _SCOPED = re.compile(r"\b(scoped_guard|scoped_cond_guard|with_\w+_creds|scoped_class)(\s*)\(")
-_MIN_T = re.compile(r"\b(?:min_t|max_t|clamp_t|min_not_zero_t)\s*\(\s*((?:unsigned\s+|signed\s+)?(?:long\s+long|int|long|short|char))(?=\s*,)")
+_MIN_T = re.compile(
+    r"\b(?:min_t|max_t|clamp_t|min_not_zero_t)\s*\(\s*((?:unsigned\s+|signed\s+)?(?:long\s+long|int|long|short|char))(?=\s*,)"
+)
 _TYPE_ARGUMENT = re.compile(r"([,(]\s*)(struct|union|enum)(\s+\w+\s*)(?=[,)])")
 _SIZEOF_BEFORE = re.compile(r"\b(?:sizeof|typeof|__typeof__|__alignof__|alignof)\s*$")
 _LITERAL = re.compile(r'"(?:\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', re.S)
@@ -49,7 +51,7 @@ class Parsed:
 
     def string(self, node: tree_sitter.Node) -> str:
         """The source text of `node` (after masking)."""
-        return self.text[node.start_byte:node.end_byte].decode("utf-8", "replace")
+        return self.text[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
 
 def closing(text: str, opening: int) -> int:
@@ -66,7 +68,7 @@ def closing(text: str, opening: int) -> int:
 
 
 def mask(text: str) -> tuple[str, dict[int, str]]:
-    """`text` with what tree-sitter-c cannot parse blanked or replaced, length kept; and the words by offset."""
+    """`text` with what tree-sitter-c cannot parse masked, length kept; and the masked words by offset."""
     words: dict[int, str] = {}
     hidden = _LITERAL.sub(lambda m: re.sub(r"[^\n]", "\x01", m.group()), text)
     chars = list(text)
@@ -82,12 +84,16 @@ def mask(text: str) -> tuple[str, dict[int, str]]:
         end = closing(hidden, match.end() - 1)
         if end > 0:
             if match.group().startswith("__free"):
-                words[match.start()] = hidden[match.end():end - 1].strip()
+                words[match.start()] = hidden[match.end() : end - 1].strip()
             blank(match.start(), end)
     for match in _LOOP.finditer(hidden):
         end = closing(hidden, match.end() - 1)
-        following = hidden[end:end + 200].lstrip()[:1] if end > 0 else ";"
-        if following and following not in ";,)=?:&|+-*/<>.[]\x01" and not _is_definition(hidden, match.start()):
+        following = hidden[end : end + 200].lstrip()[:1] if end > 0 else ";"
+        if (
+            following
+            and following not in ";,)=?:&|+-*/<>.[]\x01"
+            and not _is_definition(hidden, match.start())
+        ):
             _replace(chars, match.start(1), match.end(1), "while")
             words[match.start(1)] = match.group(1)
     for match in _MIN_T.finditer(hidden):
@@ -96,8 +102,11 @@ def mask(text: str) -> tuple[str, dict[int, str]]:
         _replace(chars, match.start(1), match.end(1), "if")
         words[match.start(1)] = match.group(1)
     for match in _TYPE_ARGUMENT.finditer(hidden):
-        if not (match.group(1)[0] == "(" and _SIZEOF_BEFORE.search(hidden, max(0, match.start() - 16), match.start())):
-            rest = hidden[match.end():match.end() + 1]
+        if not (
+            match.group(1)[0] == "("
+            and _SIZEOF_BEFORE.search(hidden, max(0, match.start() - 16), match.start())
+        ):
+            rest = hidden[match.end() : match.end() + 1]
             if match.group(1)[0] == "," or rest == ",":
                 blank(match.start(2), match.end(2))
     return "".join(chars), words
@@ -105,7 +114,7 @@ def mask(text: str) -> tuple[str, dict[int, str]]:
 
 def _is_definition(text: str, at: int) -> bool:
     line = text.rfind("\n", 0, at) + 1
-    return text[line:at].strip() != "" and not text[line:line + 1].isspace()
+    return text[line:at].strip() != "" and not text[line : line + 1].isspace()
 
 
 def _replace(chars: list[str], start: int, end: int, word: str) -> None:

@@ -51,7 +51,9 @@ class Recorder:
 
     def emit(self, event: Event, condition: int | None = None) -> int:
         """Append `event` under the current condition (and `condition`); its index."""
-        under = self.widen(self.condition if condition is None else self.bdd.conjoin(self.condition, condition))
+        under = self.widen(
+            self.condition if condition is None else self.bdd.conjoin(self.condition, condition)
+        )
         target = self.events if self.sink is None else self.sink
         if len(target) >= MAX_EVENTS:
             self.gap(f"more than {MAX_EVENTS} events", event.source)
@@ -95,7 +97,7 @@ class Recorder:
             else:
                 result = self.fresh("an earlier condition")
             literals = self.bdd.implied(condition)
-            literals.sort(key=lambda l: (self.atoms[l[0]].kind == "free", -l[0]))
+            literals.sort(key=lambda known: (self.atoms[known[0]].kind == "free", -known[0]))
             for var, positive in literals[:MAX_LITERALS]:
                 literal = self.bdd.variable(var)
                 result = self.bdd.conjoin(result, literal if positive else self.bdd.negate(literal))
@@ -121,8 +123,8 @@ class Recorder:
         return self._cubes(self.bdd.products(self.widen(condition)))
 
     def summarise(self) -> None:
-        """Give every event under a defined condition a shorter guard: the tests for NULL, of configuration and
-        of last references that the condition implies, and one arbitrary atom that stands for the rest.
+        """Give every event under a defined condition a shorter guard: the tests for NULL, of configuration
+        and of last references that the condition implies, and one arbitrary atom that stands for the rest.
 
         For programs so long that their path conditions fill more room than anyone reads. Events under one
         condition still happen together; two conditions that excluded each other may hold together.
@@ -132,25 +134,41 @@ class Recorder:
         implied: list[frozenset[tuple[int, bool]]] = []
         for index, atom in enumerate(self.atoms):
             own = frozenset({(index, True)}) if telling[index] else frozenset[tuple[int, bool]]()
-            cubes = [self._literals(((numbers[n], p) for n, p in cube), implied, telling) for cube in atom.definition]
+            cubes = [
+                self._literals(((numbers[n], p) for n, p in cube), implied, telling)
+                for cube in atom.definition
+            ]
             implied.append(own.union(frozenset.intersection(*cubes)) if cubes else own)
         short: dict[int, int] = {}
         for pending in self.events:
             condition = pending.condition
             if condition not in short:
                 literals = self._literals(self.bdd.implied(condition), implied, telling)
-                result = TRUE if all(telling[v] for v in self.bdd.support(condition)) and not self.bdd.is_large(condition, MAX_NODES) else self.fresh("an earlier condition")
+                result = (
+                    TRUE
+                    if all(telling[v] for v in self.bdd.support(condition))
+                    and not self.bdd.is_large(condition, MAX_NODES)
+                    else self.fresh("an earlier condition")
+                )
                 if result == TRUE:
                     result = condition
                 else:
-                    for var, positive in sorted(literals, key=lambda l: (self.atoms[l[0]].kind != "free", l))[:MAX_LITERALS]:
+                    for var, positive in sorted(literals, key=self._rank)[:MAX_LITERALS]:
                         literal = self.bdd.variable(var)
                         result = self.bdd.conjoin(result, literal if positive else self.bdd.negate(literal))
                 short[condition] = result if condition != FALSE else FALSE
             pending.condition = short[condition]
 
-    def _literals(self, literals: Iterable[tuple[int, bool]], implied: list[frozenset[tuple[int, bool]]],
-                  telling: list[bool]) -> frozenset[tuple[int, bool]]:
+    def _rank(self, literal: tuple[int, bool]) -> tuple[bool, int]:
+        """Last references first: they are what a summary is read for."""
+        return self.atoms[literal[0]].kind != "free", literal[0]
+
+    def _literals(
+        self,
+        literals: Iterable[tuple[int, bool]],
+        implied: list[frozenset[tuple[int, bool]]],
+        telling: list[bool],
+    ) -> frozenset[tuple[int, bool]]:
         found: set[tuple[int, bool]] = set()
         for var, positive in literals:
             if telling[var]:
@@ -203,26 +221,44 @@ class Recorder:
             keep.append(index)
         return keep
 
-    def finished(self, matters: Callable[[Event], bool] = lambda _: True) -> tuple[tuple[Event, ...], tuple[Atom, ...], tuple[Gap, ...]]:
+    def finished(
+        self, matters: Callable[[Event], bool] = lambda _: True
+    ) -> tuple[tuple[Event, ...], tuple[Atom, ...], tuple[Gap, ...]]:
         """The events with their guards, the atoms, and the gaps. Events that never happen are kept out;
-        indices (`via`, atoms' events) are renumbered accordingly. Only events that `matters` accepts are kept,
-        with those that they depend on, and only atoms that a guard names."""
+        indices (`via`, atoms' events) are renumbered accordingly. Only events that `matters` accepts are
+        kept, with those that they depend on, and only atoms that a guard names."""
         keep = self._kept(matters)
         number = {old: new for new, old in enumerate(keep)}
         events = tuple(
-            replace(self.events[i].event, guard=self.guard(self.events[i].condition),
-                    via=None if self.events[i].event.via is None else number.get(self.events[i].event.via))
-            for i in keep)
-        gaps = tuple(Gap(reason, source, self.guard(condition)) for reason, source, condition in self.gaps
-                     if condition != FALSE)
-        named = {name for e in events for name in _names(e)} | {n for g in gaps for cube in g.guard for n, _ in cube}
+            replace(
+                self.events[i].event,
+                guard=self.guard(self.events[i].condition),
+                via=_renumbered(self.events[i].event.via, number),
+            )
+            for i in keep
+        )
+        gaps = tuple(
+            Gap(reason, source, self.guard(condition))
+            for reason, source, condition in self.gaps
+            if condition != FALSE
+        )
+        named = {name for e in events for name in _names(e)} | {
+            n for g in gaps for cube in g.guard for n, _ in cube
+        }
         for atom in reversed(self.atoms):
             if atom.name in named:
                 named |= {n for cube in atom.definition for n, _ in cube}
-        atoms = tuple(a if a.event is None or a.event in number else Atom(a.name, "free", a.text)
-                      for a in self.atoms if a.name in named)
+        atoms = tuple(
+            a if a.event is None or a.event in number else Atom(a.name, "free", a.text)
+            for a in self.atoms
+            if a.name in named
+        )
         atoms = tuple(replace(a, event=number[a.event]) if a.event is not None else a for a in atoms)
         return events, atoms, gaps
+
+
+def _renumbered(via: int | None, number: dict[int, int]) -> int | None:
+    return None if via is None else number.get(via)
 
 
 def _names(event: Event) -> set[str]:

@@ -17,14 +17,35 @@ from .source import Definition, SourceFile
 from .tree import Scope
 
 _CALL = re.compile(r"(->\s*|\.\s*)?\b([A-Za-z_]\w*)\s*\(")
-_WORDS = frozenset({"if", "while", "for", "switch", "return", "sizeof", "typeof", "defined", "do", "else", "case", "__typeof__",
-                    "likely", "unlikely", "__attribute__", "__section", "RCU_LOCKDEP_WARN"})
+_WORDS = frozenset(
+    {
+        "if",
+        "while",
+        "for",
+        "switch",
+        "return",
+        "sizeof",
+        "typeof",
+        "defined",
+        "do",
+        "else",
+        "case",
+        "__typeof__",
+        "likely",
+        "unlikely",
+        "__attribute__",
+        "__section",
+        "RCU_LOCKDEP_WARN",
+    }
+)
 _ALWAYS = frozenset({"wait", "teardown"})
 _PAYLOADS = frozenset({"i_private", "s_fs_info", "d_fsdata"})
 _TOO_MANY = 16
 
 
-_ROOTS = frozenset({"inode", "dentry", "super_block", "page", "folio", "file", "address_space", "rb_node", "list_head"})
+_ROOTS = frozenset(
+    {"inode", "dentry", "super_block", "page", "folio", "file", "address_space", "rb_node", "list_head"}
+)
 """Types that every filesystem hands about: a call that is handed one destroys nothing of the filesystem's."""
 
 
@@ -99,8 +120,9 @@ class Relevance:
     """What the functions of one filesystem may destroy of `what`, from their text; answers are remembered.
 
     The kernel's shared files (fs/libfs.c and others) know nothing of a filesystem's own structures: they
-    destroy at most what they are handed. Dropping a counted reference that the function took itself destroys nothing of a walker's: whoever reaches
-    the object some other way holds another reference.
+    destroy at most what they are handed. Dropping a counted reference that the function took itself
+    destroys nothing of a walker's: whoever reaches the object some other way holds another reference.
+
     """
 
     def __init__(self, scope: Scope, what: Wanted) -> None:
@@ -143,14 +165,14 @@ class Relevance:
         if key not in self._direct:
             found: set[str] = set()
             edges: list[_Edge] = []
-            code = file.code[definition.start:definition.end]
+            code = file.code[definition.start : definition.end]
             dropped = False
             for match in _CALL.finditer(code):
                 name = match.group(2)
                 if name in _WORDS or name == definition.name:
                     continue
                 end = closing(code, match.end() - 1)
-                arguments = _arguments(code[match.end():end - 1]) if end > 0 else []
+                arguments = _arguments(code[match.end() : end - 1]) if end > 0 else []
                 here: set[str] = set()
                 callees: list[_Node] = []
                 if match.group(1) is not None:
@@ -189,9 +211,20 @@ class Relevance:
         return False
 
     def _home(self, definition: Definition) -> SourceFile:
-        return next((f for f in self.scope.own if definition in f.definitions.get(definition.name, ())), self.scope.own[0])
+        return next(
+            (f for f in self.scope.own if definition in f.definitions.get(definition.name, ())),
+            self.scope.own[0],
+        )
 
-    def _named(self, name: str, arguments: list[str], code: str, file: SourceFile, found: set[str], callees: list[_Node]) -> None:
+    def _named(
+        self,
+        name: str,
+        arguments: list[str],
+        code: str,
+        file: SourceFile,
+        found: set[str],
+        callees: list[_Node],
+    ) -> None:
         if name.startswith("trace_") or "for_each" in name:
             return
         known = table().get(name)
@@ -212,8 +245,15 @@ class Relevance:
             for argument in arguments:
                 found |= self._touched(argument, code, False)
 
-    def _effects(self, known: KernelFunction, arguments: list[str], code: str, file: SourceFile, found: set[str],
-                 callees: list[_Node]) -> None:
+    def _effects(
+        self,
+        known: KernelFunction,
+        arguments: list[str],
+        code: str,
+        file: SourceFile,
+        found: set[str],
+        callees: list[_Node],
+    ) -> None:
         for effect in known.effects:
             index = -1
             if effect.operation in _ALWAYS:
@@ -237,7 +277,9 @@ class Relevance:
         for file in self.scope.own:
             for definition in file.definitions.get(tag, ()):
                 if definition.kind == "type":
-                    inside = re.findall(r"\bstruct\s+(\w+)\s+\w", file.code[definition.start:definition.end])
+                    inside = re.findall(
+                        r"\bstruct\s+(\w+)\s+\w", file.code[definition.start : definition.end]
+                    )
                     found |= {t for t in inside if t in self.what.types and t != tag}
         return found
 
@@ -258,7 +300,7 @@ class Relevance:
         return self.scope.find(name, "function", file) if name and re.fullmatch(r"\w+", name) else ()
 
     def _touched(self, argument: str, code: str, freed: bool) -> set[str]:
-        """What an argument that is freed (or handed to a function nobody follows) may point to, of what is wanted."""
+        """What of the wanted an argument may point to that is freed, or handed to a function not followed."""
         argument = argument.strip()
         if not argument or argument[0] in "0123456789\"'" or argument.isupper():
             return set()
@@ -267,21 +309,40 @@ class Relevance:
         if member:
             if argument.startswith("&"):
                 return untold
-            return {"." + member.group(1)} if member.group(1) in self.what.members or member.group(1) in _PAYLOADS else set()
+            return (
+                {"." + member.group(1)}
+                if member.group(1) in self.what.members or member.group(1) in _PAYLOADS
+                else set()
+            )
         name = argument.lstrip("&*( ").rstrip(") ")
         if re.fullmatch(r"\w+", name):
-            declared = re.search(rf"\b(?:struct|union)\s+(\w+)\s*\*+\s*(?:const\s+)?(?:\w+\s*(?:=[^,;()]*)?,\s*\*?\s*)*{name}\b", code)
+            declared = re.search(
+                rf"\b(?:struct|union)\s+(\w+)\s*\*+\s*(?:const\s+)?(?:\w+\s*(?:=[^,;()]*)?,\s*\*?\s*)*{name}\b",
+                code,
+            )
             if declared:
-                wanted_type = declared.group(1) in self.what.types and (freed or declared.group(1) not in _ROOTS)
-                return {declared.group(1)} if wanted_type else self._embedded(declared.group(1)) if freed else set()
+                wanted_type = declared.group(1) in self.what.types and (
+                    freed or declared.group(1) not in _ROOTS
+                )
+                return (
+                    {declared.group(1)}
+                    if wanted_type
+                    else self._embedded(declared.group(1))
+                    if freed
+                    else set()
+                )
         return untold
 
 
 def _parameter(argument: str, code: str) -> bool:
     """Whether an argument is a parameter of the function whose text is `code`, or reached from one."""
     name = re.match(r"[&*(\s]*([A-Za-z_]\w*)", argument)
-    head = code[:code.find("{")]
-    return bool(name) and re.search(rf"\b{name.group(1)}\s*(?:\[\])?\s*[,)]", head[head.find("("):]) is not None if name else False
+    head = code[: code.find("{")]
+    return (
+        bool(name) and re.search(rf"\b{name.group(1)}\s*(?:\[\])?\s*[,)]", head[head.find("(") :]) is not None
+        if name
+        else False
+    )
 
 
 def _arguments(text: str) -> list[str]:

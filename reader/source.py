@@ -18,7 +18,9 @@ MAX_BYTES = 8 << 20
 _BLANK = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 _BRACE = re.compile(r"[{}]|^[ \t]*#[ \t]*(?:if|ifdef|ifndef|else|elif|endif|define)\b(?:\\\n|[^\n])*", re.M)
 _NAME_BEFORE_PAREN = re.compile(r"(\w+)\s*\($")
-_VARIABLE = re.compile(r"(?:struct|union)\s+(\w+)\s+\*?\s*(\w+)\s*(?:\[[^\]]*\])?\s*(?:__\w+\s*(?:\([^)]*\))?\s*)*=\s*$")
+_VARIABLE = re.compile(
+    r"(?:struct|union)\s+(\w+)\s+\*?\s*(\w+)\s*(?:\[[^\]]*\])?\s*(?:__\w+\s*(?:\([^)]*\))?\s*)*=\s*$"
+)
 _TAG = re.compile(r"\b(struct|union|enum)\s+(\w+)\s*(?:__\w+\s*)*$")
 _DEFINE = re.compile(r"#[ \t]*define[ \t]+(\w+)(\(([^)]*)\))?[ \t]*((?:\\\n|[^\n])*)")
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.M)
@@ -27,7 +29,9 @@ _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)',
 _DEFINES = re.compile(
     r"^(?:[ \t]*#[ \t]*define[ \t]+(\w+)"
     r"|(?:typedef[ \t]+)?(?:struct|union)[ \t]+(\w+)[ \t]*(?:__\w+[ \t]*)*\{"
-    r"|(?:__\w+\([^)\n]*\)[ \t]*)*(?=[A-Za-z_])[^\n;={}()]*?\b(\w+)[ \t]*\()", re.M)
+    r"|(?:__\w+\([^)\n]*\)[ \t]*)*(?=[A-Za-z_])[^\n;={}()]*?\b(\w+)[ \t]*\()",
+    re.M,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class SourceFile:
 
     @cached_property
     def candidates(self) -> frozenset[str]:
-        """Names that the file may define as a function, structure or macro: quick, and it errs by too many."""
+        """Names that the file may define as a function, structure or macro: quick; errs by too many."""
         return frozenset(a or b or c for a, b, c in _DEFINES.findall(self.text))
 
     @cached_property
@@ -148,7 +152,7 @@ class SourceFile:
                     if cut >= 0:
                         newline = head.find("\n", cut) if head[cut] == "#" else cut
                         cut = len(head) if newline < 0 else newline
-                        head = head[cut + 1:]
+                        head = head[cut + 1 :]
                     start, opened, broken = at, tuple(conditions), False
                 depth += 1
                 continue
@@ -172,7 +176,7 @@ class SourceFile:
         found: dict[str, list[Macro]] = {}
         for match in _DEFINE.finditer(self.code):
             name, has_params, params, _ = match.groups()
-            body = self.plain[match.start(4):match.end(4)].replace("\\\n", "  ")
+            body = self.plain[match.start(4) : match.end(4)].replace("\\\n", "  ")
             names = None if has_params is None else tuple(p.strip() for p in params.split(",") if p.strip())
             found.setdefault(name, []).append(Macro(name, names, body.strip(), match.start(4)))
         return {name: tuple(all_) for name, all_ in found.items()}
@@ -183,7 +187,7 @@ def _directive(token: str, conditions: list[str], depths: list[int], depth: int)
     words = token.lstrip().lstrip("#").strip()
     name = re.match(r"\w+", words)
     kind = name.group() if name else ""
-    rest = words[len(kind):].strip()
+    rest = words[len(kind) :].strip()
     if kind in ("if", "ifdef", "ifndef"):
         conditions.append({"if": rest, "ifdef": f"defined({rest})", "ifndef": f"!defined({rest})"}[kind])
         depths.append(depth)
@@ -197,7 +201,9 @@ def _directive(token: str, conditions: list[str], depths: list[int], depth: int)
     return depth
 
 
-def _definition(head: str, start: int, end: int, conditions: tuple[str, ...], broken: bool) -> Definition | None:
+def _definition(
+    head: str, start: int, end: int, conditions: tuple[str, ...], broken: bool
+) -> Definition | None:
     stripped = head.rstrip()
     where = start - len(head) + (len(head) - len(head.lstrip()))
     if stripped.endswith(")"):
@@ -207,8 +213,13 @@ def _definition(head: str, start: int, end: int, conditions: tuple[str, ...], br
             if depth == 0:
                 name = _NAME_BEFORE_PAREN.search(stripped[: i + 1])
                 if name and name.group(1) in _TRAILING_ATTRIBUTES:
-                    return _definition(stripped[: name.start()] + " " * (len(head) - name.start()),
-                                       start, end, conditions, broken)
+                    return _definition(
+                        stripped[: name.start()] + " " * (len(head) - name.start()),
+                        start,
+                        end,
+                        conditions,
+                        broken,
+                    )
                 if name:
                     return Definition("function", name.group(1), where, end, "", conditions, broken)
                 return None
@@ -222,7 +233,17 @@ def _definition(head: str, start: int, end: int, conditions: tuple[str, ...], br
     return None
 
 
-_TRAILING_ATTRIBUTES = frozenset({
-    "__acquires", "__releases", "__must_hold", "__attribute__", "__cond_acquires", "__acquire", "__release",
-    "__no_sanitize_or_inline", "__printf", "__context_unsafe",
-})
+_TRAILING_ATTRIBUTES = frozenset(
+    {
+        "__acquires",
+        "__releases",
+        "__must_hold",
+        "__attribute__",
+        "__cond_acquires",
+        "__acquire",
+        "__release",
+        "__no_sanitize_or_inline",
+        "__printf",
+        "__context_unsafe",
+    }
+)

@@ -45,7 +45,7 @@ def tables(file: SourceFile, ctype: str) -> tuple[Table, ...]:
 
 
 def _table(file: SourceFile, d: Definition) -> Table:
-    body = file.code[d.start:d.end]
+    body = file.code[d.start : d.end]
     opening = body.index("{")
     slots = tuple((m, f) for m, f in _SLOT.findall(body, opening) if not f.isdigit() and f != "NULL")
     line = file.line(d.start + body[:opening].rindex(d.name))
@@ -79,7 +79,7 @@ class Unit:
             for definitions in file.definitions.values():
                 for d in definitions:
                     if d.kind == "variable" and d.ctype == "file_system_type":
-                        text = file.text[d.start:d.end]
+                        text = file.text[d.start : d.end]
                         for name in _TYPE_NAME.findall(text):
                             found[name] = None
                         for macro in _NAME_MACRO.findall(text):
@@ -140,7 +140,11 @@ def find_units(tree: Tree, name: str) -> tuple[Unit, ...]:
             direct.append(Unit(folder, paths, tree))
     if direct:
         return tuple(direct)
-    return tuple(u for u in units(tree) if name in u.names or any(t.name == name for t in u.tables("dentry_operations")))
+    return tuple(
+        u
+        for u in units(tree)
+        if name in u.names or any(t.name == name for t in u.tables("dentry_operations"))
+    )
 
 
 def _has_table(tree: Tree, path: str) -> bool:

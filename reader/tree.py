@@ -28,15 +28,15 @@ class Tree:
 
     @cached_property
     def version(self) -> str:
-        """The kernel version that the top Makefile states, e.g. ``6.12.117``; InputError if it states none."""
+        """The kernel version that the top Makefile states (``6.12.117``); InputError if it states none."""
         text = (self.root / "Makefile").read_text(encoding="utf-8", errors="replace")[:4096]
-        found = dict(_VERSION.findall(text))
+        found: dict[str, str] = dict(_VERSION.findall(text))
         if not found.get("VERSION", "").isdigit() or not found.get("PATCHLEVEL", "").isdigit():
             raise InputError(f"{self.root}: the Makefile states no VERSION and PATCHLEVEL; no kernel tree")
         version = f"{found['VERSION']}.{found['PATCHLEVEL']}"
         if found.get("SUBLEVEL", "").isdigit() and int(found["SUBLEVEL"]):
             version += "." + found["SUBLEVEL"]
-        return version + found.get("EXTRAVERSION", "")
+        return version + str(found.get("EXTRAVERSION", ""))
 
     def file(self, path: str) -> SourceFile | None:
         """The file at `path` (relative), or None if there is none. A file that cannot be read as C source
@@ -62,13 +62,19 @@ class Tree:
         except OSError as error:
             return SourceFile(path, b"", problem=error.strerror or "cannot be read")
 
-    def list(self, folder: str, suffixes: tuple[str, ...] = (".c", ".h"), deep: bool = False) -> tuple[str, ...]:
+    def list(
+        self, folder: str, suffixes: tuple[str, ...] = (".c", ".h"), deep: bool = False
+    ) -> tuple[str, ...]:
         """Paths of the files in `folder` (and below it, if `deep`) that end in one of `suffixes`, sorted."""
         key = f"{folder}\0{deep}\0{suffixes}"
         if key not in self._listing:
             base = self.root / folder
             walk = base.rglob("*") if deep else base.glob("*")
-            found = [str(p.relative_to(self.root)) for p in walk if p.name.endswith(suffixes)] if base.is_dir() else []
+            found = (
+                [str(p.relative_to(self.root)) for p in walk if p.name.endswith(suffixes)]
+                if base.is_dir()
+                else []
+            )
             self._listing[key] = tuple(sorted(found))
         return self._listing[key]
 
@@ -113,9 +119,24 @@ class Scope:
     """Where a filesystem's names are looked up: the file itself, the filesystem's own files, the headers
     that they include, and the kernel files whose helpers filesystems share."""
 
-    SHARED = ("fs/libfs.c", "fs/dcache.c", "fs/inode.c", "fs/super.c", "fs/posix_acl.c", "fs/namei.c",
-              "fs/stat.c", "fs/fs_context.c", "fs/pnode.c", "fs/attr.c", "fs/xattr.c", "fs/filesystems.c",
-              "fs/nls/nls_base.c", "fs/stack.c", "fs/fs_types.c", "fs/file.c")
+    SHARED = (
+        "fs/libfs.c",
+        "fs/dcache.c",
+        "fs/inode.c",
+        "fs/super.c",
+        "fs/posix_acl.c",
+        "fs/namei.c",
+        "fs/stat.c",
+        "fs/fs_context.c",
+        "fs/pnode.c",
+        "fs/attr.c",
+        "fs/xattr.c",
+        "fs/filesystems.c",
+        "fs/nls/nls_base.c",
+        "fs/stack.c",
+        "fs/fs_types.c",
+        "fs/file.c",
+    )
 
     def __init__(self, tree: Tree, files: tuple[str, ...]) -> None:
         self.tree = tree
@@ -169,13 +190,20 @@ class Scope:
         key = (name, user.path, self.entry)
         if key not in self._macros:
             self._macros[key] = next(
-                (tuple((f, m) for m in f.macros[name]) for f in self._places(user)
-                 if name in f.candidates and name in f.macros), ())
+                (
+                    tuple((f, m) for m in f.macros[name])
+                    for f in self._places(user)
+                    if name in f.candidates and name in f.macros
+                ),
+                (),
+            )
         return self._macros[key]
 
     def work_function(self, member: str) -> str | None:
         """The function of the work item that the filesystem keeps in `member`, from its initialisation."""
-        pattern = re.compile(rf"(?:INIT_(?:DELAYED_|RCU_)?WORK|DECLARE_(?:DELAYED_)?WORK|timer_setup|setup_timer)\s*\(\s*[^,]*?\b{re.escape(member)}\s*,\s*(\w+)\s*[,)]")
+        pattern = re.compile(
+            rf"(?:INIT_(?:DELAYED_|RCU_)?WORK|DECLARE_(?:DELAYED_)?WORK|timer_setup|setup_timer)\s*\(\s*[^,]*?\b{re.escape(member)}\s*,\s*(\w+)\s*[,)]"
+        )
         for file in self.own:
             if "_WORK" in file.text or "_timer" in file.text or "timer_" in file.text:
                 match = pattern.search(file.code)
@@ -185,7 +213,9 @@ class Scope:
 
     def assigned(self, member: str) -> tuple[tuple[SourceFile, str], ...]:
         """Names that the filesystem's own files store in `member` by an initialiser or an assignment."""
-        pattern = re.compile(rf"\.{re.escape(member)}\s*=\s*&?(\w+)\s*[,}}\n]|->{re.escape(member)}\s*=\s*&?(\w+)\s*;")
+        pattern = re.compile(
+            rf"\.{re.escape(member)}\s*=\s*&?(\w+)\s*[,}}\n]|->{re.escape(member)}\s*=\s*&?(\w+)\s*;"
+        )
         found: dict[str, SourceFile] = {}
         for file in self.own:
             if member in file.text:

@@ -42,20 +42,26 @@ class Types:
             if found:
                 members: dict[str, CType] = {}
                 for file, definition in found:
-                    piece = parse(self._expanded(file, file.text[definition.start:definition.end]) + ";", definition.start)
+                    piece = parse(
+                        self._expanded(file, file.text[definition.start : definition.end]) + ";",
+                        definition.start,
+                    )
                     self._collect(piece, piece.root, members, top=True)
                 self._members[tag] = members
         return self._members[tag]
 
     def _expanded(self, file: SourceFile, text: str) -> str:
         """The structure's text with macros that stand for whole members put in."""
+
         def body(match: re.Match[str]) -> str:
             macros = self.scope.macro(match.group(1), file)
             return macros[0][1].body + ";" if macros and macros[0][1].params is None else match.group()
 
         return re.sub(r"^\s*([A-Z][A-Z0-9_]+)\s*;", body, text, flags=re.M)
 
-    def _collect(self, piece: Parsed, node: tree_sitter.Node, members: dict[str, CType], top: bool = False) -> None:
+    def _collect(
+        self, piece: Parsed, node: tree_sitter.Node, members: dict[str, CType], top: bool = False
+    ) -> None:
         for child in node.children:
             if child.type == "field_declaration":
                 self._field(piece, child, members)
@@ -112,6 +118,8 @@ def declared(piece: Parsed, node: tree_sitter.Node, tag: str) -> tuple[str, CTyp
             depth, tag = 1, ""
         following = current.child_by_field_name("declarator")
         if following is None:
-            following = next((c for c in current.named_children if c.type.endswith(("declarator", "identifier"))), None)
+            following = next(
+                (c for c in current.named_children if c.type.endswith(("declarator", "identifier"))), None
+            )
         current = following
     return "", CType(tag, depth, array)

@@ -46,8 +46,13 @@ def report_document(report: Report) -> dict[str, Any]:
         "summary": {
             "counts": tally([c.verdict for c in clauses]),
             "clauses": [
-                {"filesystem": c.filesystem, "table": c.table, "clause": c.clause,
-                 "verdict": c.verdict.value, "debug_only": c.debug_only}
+                {
+                    "filesystem": c.filesystem,
+                    "table": c.table,
+                    "clause": c.clause,
+                    "verdict": c.verdict.value,
+                    "debug_only": c.debug_only,
+                }
                 for c in clauses
             ],
             "obligations": tally([r.verdict for r in report.results]),
@@ -61,11 +66,19 @@ def report_document(report: Report) -> dict[str, Any]:
 
 def tables_document(rows: Sequence[TableRow]) -> dict[str, Any]:
     """The operations tables that ``prove --list`` names."""
-    return _envelope() | {"tables": [
-        {"filesystem": r.filesystem, "names": list(r.names), "table": r.table, "file": r.file, "line": r.line,
-         "callbacks": dict(r.callbacks)}
-        for r in rows
-    ]}
+    return _envelope() | {
+        "tables": [
+            {
+                "filesystem": r.filesystem,
+                "names": list(r.names),
+                "table": r.table,
+                "file": r.file,
+                "line": r.line,
+                "callbacks": dict(r.callbacks),
+            }
+            for r in rows
+        ]
+    }
 
 
 def contract_document(answer: ContractAnswer) -> dict[str, Any]:
@@ -82,8 +95,10 @@ def overlap_document(answer: OverlapAnswer) -> dict[str, Any]:
     return _envelope() | {
         "kernel": answer.kernel,
         "callbacks": list(answer.callbacks),
-        "pairs": [{"left": p.left, "right": p.right, "overlap": p.overlap.value, "reason": p.reason}
-                  for p in answer.pairs],
+        "pairs": [
+            {"left": p.left, "right": p.right, "overlap": p.overlap.value, "reason": p.reason}
+            for p in answer.pairs
+        ],
     }
 
 
@@ -98,9 +113,20 @@ def _envelope() -> dict[str, Any]:
 
 def _result(r: Result) -> dict[str, Any]:
     return {
-        "filesystem": r.filesystem, "table": r.table, "clause": r.clause, "callbacks": list(r.callbacks),
-        "object": r.object, "verdict": r.verdict.value, "debug_only": r.debug_only, "reason": r.reason,
-        "bound": r.bound, "assumptions": list(r.assumptions), "core": list(r.core),
-        "trace": [asdict(s) for s in r.trace], "seconds": round(r.seconds, _PLACES),
-        "summary": r.summary, "fix": r.fix, "witness": r.witness,
+        "filesystem": r.filesystem,
+        "table": r.table,
+        "clause": r.clause,
+        "callbacks": list(r.callbacks),
+        "object": r.object,
+        "verdict": r.verdict.value,
+        "debug_only": r.debug_only,
+        "reason": r.reason,
+        "bound": r.bound,
+        "assumptions": list(r.assumptions),
+        "core": list(r.core),
+        "trace": [asdict(s) for s in r.trace],
+        "seconds": round(r.seconds, _PLACES),
+        "summary": r.summary,
+        "fix": r.fix,
+        "witness": r.witness,
     }

@@ -26,8 +26,9 @@ def render_tables(rows: Sequence[TableRow], paint: Paint = plain, verbose: bool 
     """``prove --list``: one operations table a line; with `verbose` also each slot and its function."""
     cells = [["filesystem", "type names", "table", "callbacks", "defined"]]
     for r in rows:
-        cells.append([r.filesystem, ", ".join(r.names) or "-", r.table, str(len(r.callbacks)),
-                      f"{r.file}:{r.line}"])
+        cells.append(
+            [r.filesystem, ", ".join(r.names) or "-", r.table, str(len(r.callbacks)), f"{r.file}:{r.line}"]
+        )
     lines = aligned(cells, paint)
     if verbose:
         for r in rows:
@@ -41,18 +42,29 @@ def render_contract(answer: ContractAnswer, width: int = MAX_WIDTH, paint: Paint
     lines = [f"The contract for kernel {answer.kernel}"]
     for c in answer.clauses:
         lines += ["", paint("head", c.id)]
-        for name, text in (("", c.statement), ("formula", c.formula), ("binds", ", ".join(c.callbacks)),
-                           ("kernels", c.kernels), ("source", c.source)):
+        for name, text in (
+            ("", c.statement),
+            ("formula", c.formula),
+            ("binds", ", ".join(c.callbacks)),
+            ("kernels", c.kernels),
+            ("source", c.source),
+        ):
             head = "  " + (f"{name:<9}" if name else "")
-            lines += textwrap.wrap(text, max(width, 40), initial_indent=head,
-                                   subsequent_indent=" " * len(head), break_long_words=False,
-                                   break_on_hyphens=False)
+            lines += textwrap.wrap(
+                text,
+                max(width, 40),
+                initial_indent=head,
+                subsequent_indent=" " * len(head),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
     lines += ["", *aligned([answer.columns, *answer.rows], paint)]
     return "\n".join(lines) + "\n"
 
 
-def render_overlap(answer: OverlapAnswer, width: int = MAX_WIDTH, paint: Paint = plain,
-                   verbose: bool = False) -> str:
+def render_overlap(
+    answer: OverlapAnswer, width: int = MAX_WIDTH, paint: Paint = plain, verbose: bool = False
+) -> str:
     """``prove overlap``: the matrix, then for each callback the others that it can overlap with."""
     names = answer.callbacks
     found = {frozenset((p.left, p.right)): p for p in answer.pairs}
@@ -66,12 +78,19 @@ def render_overlap(answer: OverlapAnswer, width: int = MAX_WIDTH, paint: Paint =
     lines += ["", "x: there is a trace in which they overlap; .: proved that they never do; ?: unknown", ""]
     for left in names:
         for overlap, verb in ((Overlap.OVERLAPS, "overlaps only with"), (Overlap.UNKNOWN, "unknown against")):
-            others = [right for right in names
-                      if (p := found.get(frozenset((left, right)))) and p.overlap is overlap]
+            others = [
+                right
+                for right in names
+                if (p := found.get(frozenset((left, right)))) and p.overlap is overlap
+            ]
             if others or overlap is Overlap.OVERLAPS:
-                lines += textwrap.wrap(f"{left} {verb}: {', '.join(others) or 'nothing'}", max(width, 40),
-                                       subsequent_indent="    ", break_long_words=False,
-                                       break_on_hyphens=False)
+                lines += textwrap.wrap(
+                    f"{left} {verb}: {', '.join(others) or 'nothing'}",
+                    max(width, 40),
+                    subsequent_indent="    ",
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
     if verbose:
         why = [[p.left, p.right, p.overlap.value, p.reason] for p in answer.pairs]
         lines += ["", *aligned([["callback", "callback", "", "why"], *why], paint)]

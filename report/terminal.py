@@ -13,8 +13,16 @@ Paint = Callable[[str, str], str]
 
 MAX_WIDTH = 110
 _COLOURS = {
-    "violated": "1;31", "unknown": "1;33", "proved": "32", "not-applicable": "2",
-    "head": "1", "cpu": "1", "mark": "1;31", "free": "33", "section": "36", "place": "2",
+    "violated": "1;31",
+    "unknown": "1;33",
+    "proved": "32",
+    "not-applicable": "2",
+    "head": "1",
+    "cpu": "1",
+    "mark": "1;31",
+    "free": "33",
+    "section": "36",
+    "place": "2",
 }
 
 

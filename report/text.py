@@ -61,8 +61,9 @@ def headline(result: Result, paint: Paint = plain) -> str:
     """The sentence above a trace: filesystem, table, clause, verdict, callbacks, object."""
     verdict = paint(result.verdict.value, verdict_words(result.verdict, result.debug_only))
     about = subject(result)
-    return (f"{paint('head', result.filesystem)}: {result.table}, {paint('head', result.clause)} {verdict}"
-            + (f": {about}" if about else ""))
+    return f"{paint('head', result.filesystem)}: {result.table}, {paint('head', result.clause)} {verdict}" + (
+        f": {about}" if about else ""
+    )
 
 
 def one_line(result: Result, paint: Paint = plain) -> str:
@@ -119,8 +120,14 @@ def _named(name: str, items: Iterable[str], width: int) -> list[str]:
     lines: list[str] = []
     for item in filter(None, items):
         head = f"  {name if not lines else '':<13}"
-        lines += textwrap.wrap(item, max(width, 40), initial_indent=head, subsequent_indent=" " * len(head),
-                               break_long_words=False, break_on_hyphens=False)
+        lines += textwrap.wrap(
+            item,
+            max(width, 40),
+            initial_indent=head,
+            subsequent_indent=" " * len(head),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     return lines
 
 
@@ -129,8 +136,9 @@ def _overview(report: Report, width: int, paint: Paint) -> Iterator[str]:
     verdicts = clause_verdicts(report.results)
     if len({v.filesystem for v in verdicts}) <= 1:
         for table, group in itertools.groupby(verdicts, key=lambda v: (v.filesystem, v.table)):
-            yield "\n".join([f"{paint('head', table[0])}  {table[1]}",
-                             *_clause_lines(list(group), report, width, paint)])
+            yield "\n".join(
+                [f"{paint('head', table[0])}  {table[1]}", *_clause_lines(list(group), report, width, paint)]
+            )
         return
     grid = _grid(verdicts, paint)
     fits = grid and len(_grid(verdicts, plain)[2]) <= width
@@ -141,11 +149,15 @@ def _clause_lines(group: list[ClauseVerdict], report: Report, width: int, paint:
     words = [verdict_words(v.verdict, v.debug_only) for v in group]
     first, second = max(map(len, words)), max(len(v.clause) for v in group)
     for v, said in zip(group, words, strict=True):
-        results = [r for r in report.results
-                   if (r.filesystem, r.table, r.clause) == (v.filesystem, v.table, v.clause)]
+        results = [
+            r
+            for r in report.results
+            if (r.filesystem, r.table, r.clause) == (v.filesystem, v.table, v.clause)
+        ]
         head = f"  {said:<{first}}  {v.clause:<{second}}  "
-        text = textwrap.wrap(_gist(v, results), max(width - len(head), 24), break_long_words=False,
-                             break_on_hyphens=False) or [""]
+        text = textwrap.wrap(
+            _gist(v, results), max(width - len(head), 24), break_long_words=False, break_on_hyphens=False
+        ) or [""]
         yield (head.replace(said, paint(v.verdict.value, said), 1) + text[0]).rstrip()
         yield from (" " * len(head) + line for line in text[1:])
 
@@ -213,10 +225,20 @@ def _listing(verdicts: tuple[ClauseVerdict, ...], width: int) -> Iterator[str]:
     """The table's content where it is too wide: a paragraph for each row, the worst first."""
     for label, row in _rows(verdicts).items():
         yield label
-        for said in (Verdict.VIOLATED.value, DEBUG_ONLY, Verdict.UNKNOWN.value, Verdict.PROVED.value,
-                     Verdict.NOT_APPLICABLE.value):
+        for said in (
+            Verdict.VIOLATED.value,
+            DEBUG_ONLY,
+            Verdict.UNKNOWN.value,
+            Verdict.PROVED.value,
+            Verdict.NOT_APPLICABLE.value,
+        ):
             names = [c for c, v in row.items() if verdict_words(v.verdict, v.debug_only) == said]
             if names:
-                yield from textwrap.wrap(f"{said}: {', '.join(names)}", max(width, 40), initial_indent="  ",
-                                         subsequent_indent="    ", break_long_words=False,
-                                         break_on_hyphens=False)
+                yield from textwrap.wrap(
+                    f"{said}: {', '.join(names)}",
+                    max(width, 40),
+                    initial_indent="  ",
+                    subsequent_indent="    ",
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )

@@ -26,12 +26,21 @@ INDENT = 2
 """Steps stand this far right of their function's name."""
 
 _VERBS = {
-    "read": "reads", "write": "writes", "free": "frees", "defer": "queues for after a grace period",
-    "alloc": "allocates", "lock": "takes", "unlock": "drops", "get": "takes a reference to",
-    "put": "drops a reference to", "enter": "enters a read-side critical section",
-    "leave": "leaves its read-side critical section", "wait": "waits for a grace period",
+    "read": "reads",
+    "write": "writes",
+    "free": "frees",
+    "defer": "queues for after a grace period",
+    "alloc": "allocates",
+    "lock": "takes",
+    "unlock": "drops",
+    "get": "takes a reference to",
+    "put": "drops a reference to",
+    "enter": "enters a read-side critical section",
+    "leave": "leaves its read-side critical section",
+    "wait": "waits for a grace period",
     "block": "may sleep",
-    "gp-start": "grace period starts", "gp-end": "grace period ends",
+    "gp-start": "grace period starts",
+    "gp-end": "grace period ends",
 }
 
 
@@ -156,8 +165,12 @@ def _side_by_side(
                 own = cpu == s.cpu
                 bar = edge if own and line.first else "|" if state.depth.get(cpu, 0) > 0 else " "
                 body = line.text if own else ""
-                cells.append(paint("section", bar) + " " + paint(_role(s, last, line), body)
-                             + " " * (size - GUTTER - len(body)))
+                cells.append(
+                    paint("section", bar)
+                    + " "
+                    + paint(_role(s, last, line), body)
+                    + " " * (size - GUTTER - len(body))
+                )
             yield (_margin(label if line.first else "", margin, paint) + blanks.join(cells)).rstrip()
             if line.first:
                 _step_section(s, state)
@@ -178,9 +191,14 @@ def _staggered(
         shift = 2 * cpus.index(s.cpu)
         for line in _lines(s, max(width - margin - shift - tag - GUTTER, 12), state):
             bar = edge if line.first else "|" if state.depth.get(s.cpu, 0) > 0 else " "
-            yield (_margin(label if line.first else "", margin, paint) + " " * shift
-                   + paint("cpu", f"CPU {s.cpu}".ljust(tag)) + paint("section", bar) + " "
-                   + paint(_role(s, last, line), line.text)).rstrip()
+            yield (
+                _margin(label if line.first else "", margin, paint)
+                + " " * shift
+                + paint("cpu", f"CPU {s.cpu}".ljust(tag))
+                + paint("section", bar)
+                + " "
+                + paint(_role(s, last, line), line.text)
+            ).rstrip()
             if line.first:
                 _step_section(s, state)
 

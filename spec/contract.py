@@ -27,9 +27,17 @@ class Clause:
 def clauses() -> tuple[Clause, ...]:
     """All clauses, in the contract's order; SpecificationError where a formula cannot be read."""
     text = resources.files("dentryproof.spec").joinpath("contract.toml").read_text(encoding="utf-8")
-    return tuple(Clause(c["id"], c["statement"], parse(c["formula"]), tuple(c["binds"]),
-                        Range(c.get("since", ""), c.get("until", "")), c["source"])
-                 for c in tomllib.loads(text)["clause"])
+    return tuple(
+        Clause(
+            c["id"],
+            c["statement"],
+            parse(c["formula"]),
+            tuple(c["binds"]),
+            Range(c.get("since", ""), c.get("until", "")),
+            c["source"],
+        )
+        for c in tomllib.loads(text)["clause"]
+    )
 
 
 def clause(name: str) -> Clause:

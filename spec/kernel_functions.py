@@ -13,12 +13,46 @@ from importlib import resources
 
 from ..errors import SpecificationError
 
-OPERATIONS = frozenset({
-    "pure", "value", "load", "store", "read", "write", "free", "defer", "call", "block", "block-gfp", "lock",
-    "unlock", "trylock", "enter", "leave", "wait", "get", "put", "returns", "debug", "noreturn", "last", "error",
-    "container", "iterate", "exchange", "exchange-through", "store-through", "cmpxchg", "kref", "trace", "format",
-    "teardown", "work", "nonnull",
-})
+OPERATIONS = frozenset(
+    {
+        "pure",
+        "value",
+        "load",
+        "store",
+        "read",
+        "write",
+        "free",
+        "defer",
+        "call",
+        "block",
+        "block-gfp",
+        "lock",
+        "unlock",
+        "trylock",
+        "enter",
+        "leave",
+        "wait",
+        "get",
+        "put",
+        "returns",
+        "debug",
+        "noreturn",
+        "last",
+        "error",
+        "container",
+        "iterate",
+        "exchange",
+        "exchange-through",
+        "store-through",
+        "cmpxchg",
+        "kref",
+        "trace",
+        "format",
+        "teardown",
+        "work",
+        "nonnull",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def parse(text: str) -> Formula:
     while at < len(stripped):
         match = _TOKEN.match(stripped, at)
         if not match:
-            raise SpecificationError(f"temporal formula: unexpected {stripped[at:at + 10]!r} in {text!r}")
+            raise SpecificationError(f"temporal formula: unexpected {stripped[at : at + 10]!r} in {text!r}")
         tokens.append(match.group(1))
         at = match.end()
     parser = _Parser(tokens, text)
@@ -86,7 +86,8 @@ class _Parser:
         if not token or (wanted and token != wanted):
             place = repr(token) if token else "the end"
             raise SpecificationError(
-                f"temporal formula: {wanted or 'an operand'} expected before {place} in {self.text!r}")
+                f"temporal formula: {wanted or 'an operand'} expected before {place} in {self.text!r}"
+            )
         self.at += 1
         return token
 

@@ -60,7 +60,10 @@ class _Writer:
 
     def program(self, p: Program) -> dict[str, Any]:
         return {
-            "method": p.method, "function": p.function, "mode": p.mode, "at": self.source(p.source),
+            "method": p.method,
+            "function": p.function,
+            "mode": p.mode,
+            "at": self.source(p.source),
             "statements": p.statements,
             "atoms": [self.atom(a) for a in p.atoms],
             "events": [self.event(e) for e in p.events],
@@ -73,14 +76,24 @@ def dump(model: Model) -> str:
     """The text of a model file."""
     writer = _Writer()
     data: dict[str, Any] = {
-        "format": FORMAT, "kernel": model.kernel, "reader": model.reader, "filesystem": model.filesystem,
-        "names": list(model.names), "table": model.table, "at": writer.source(model.source),
-        "slots": [list(s) for s in model.slots], "files": dict(model.files), "facts": dict(model.facts),
+        "format": FORMAT,
+        "kernel": model.kernel,
+        "reader": model.reader,
+        "filesystem": model.filesystem,
+        "names": list(model.names),
+        "table": model.table,
+        "at": writer.source(model.source),
+        "slots": [list(s) for s in model.slots],
+        "files": dict(model.files),
+        "facts": dict(model.facts),
         "private_bdi": None if model.private_bdi is None else writer.source(model.private_bdi),
         "programs": [writer.program(p) for p in model.programs],
         "gaps": [writer.gap(g) for g in model.gaps],
     }
-    data["guards"] = [[" ".join(name if positive else "!" + name for name, positive in cube) for cube in guard] for guard in writer.guards]
+    data["guards"] = [
+        [" ".join(name if positive else "!" + name for name, positive in cube) for cube in guard]
+        for guard in writer.guards
+    ]
     data["sources"] = [[s.file, s.line, s.function] for s in writer.sources]
     lines = []
     for name, value in data.items():
@@ -123,7 +136,9 @@ class _Reader:
 
     def cubes(self, value: Any) -> Guard:
         try:
-            return tuple(tuple((w.removeprefix("!"), not w.startswith("!")) for w in cube.split()) for cube in value)
+            return tuple(
+                tuple((w.removeprefix("!"), not w.startswith("!")) for w in cube.split()) for cube in value
+            )
         except (TypeError, AttributeError):
             raise self.fail("a guard is no list of texts such as 'n0 !f1'") from None
 
@@ -147,8 +162,19 @@ class _Reader:
             raise self.fail(f"'via' {via!r} names no event")
         text = {n: self.take(data, n, str, "") for n in ("object", "field", "value", "type", "note")}
         then = tuple(self.event(t, 0) for t in self.take(data, "then", list, []))
-        return Event(kind, text["object"], text["field"], text["value"], self.indexed(self.guards, data, "guard"),
-                     self.indexed(self.sources, data, "at"), via, then, data.get("debug") is True, text["type"], text["note"])
+        return Event(
+            kind,
+            text["object"],
+            text["field"],
+            text["value"],
+            self.indexed(self.guards, data, "guard"),
+            self.indexed(self.sources, data, "at"),
+            via,
+            then,
+            data.get("debug") is True,
+            text["type"],
+            text["note"],
+        )
 
     def atom(self, data: Any, size: int) -> Atom:
         kind = self.take(data, "kind", str)
@@ -158,16 +184,29 @@ class _Reader:
         if (kind == "nonnull") != (isinstance(event, int) and 0 <= event < size):
             raise self.fail(f"atom {data.get('name')!r} of kind {kind} has event {event!r}")
         definition = self.indexed(self.guards, data, "definition") if kind == "defined" else ()
-        return Atom(self.take(data, "name", str), kind, self.take(data, "text", str, ""), event, self.take(data, "key", str, ""), definition)  # type: ignore[arg-type]
+        return Atom(
+            self.take(data, "name", str),
+            kind,  # type: ignore[arg-type]
+            self.take(data, "text", str, ""),
+            event,
+            self.take(data, "key", str, ""),
+            definition,
+        )
 
     def gap(self, data: Any) -> Gap:
-        return Gap(self.take(data, "reason", str), self.indexed(self.sources, data, "at"), self.indexed(self.guards, data, "guard"))
+        return Gap(
+            self.take(data, "reason", str),
+            self.indexed(self.sources, data, "at"),
+            self.indexed(self.guards, data, "guard"),
+        )
 
     def known(self, guard: Guard, names: set[str], data: Any) -> None:
         for cube in guard:
             for name, _ in cube:
                 if name not in names:
-                    raise self.fail(f"a guard speaks of atom {name!r}, which {data.get('method')!r} does not have by then")
+                    raise self.fail(
+                        f"a guard speaks of atom {name!r}, which {data.get('method')!r} does not have by then"
+                    )
 
     def program(self, data: Any) -> Program:
         events = self.take(data, "events", list)
@@ -179,22 +218,38 @@ class _Reader:
             names.add(atom.name)
         for event in read:
             self.known(event.guard, names, data)
-        return Program(self.take(data, "method", str), self.take(data, "function", str), self.take(data, "mode", str),
-                       self.indexed(self.sources, data, "at"), read, atoms,
-                       tuple(self.gap(g) for g in self.take(data, "gaps", list, [])),
-                       tuple(str(a) for a in self.take(data, "assumptions", list, [])), self.take(data, "statements", int, 0))
+        return Program(
+            self.take(data, "method", str),
+            self.take(data, "function", str),
+            self.take(data, "mode", str),
+            self.indexed(self.sources, data, "at"),
+            read,
+            atoms,
+            tuple(self.gap(g) for g in self.take(data, "gaps", list, [])),
+            tuple(str(a) for a in self.take(data, "assumptions", list, [])),
+            self.take(data, "statements", int, 0),
+        )
 
     def model(self) -> Model:
         d = self.data
-        slots = tuple((str(a), str(b)) for a, b in (s for s in self.take(d, "slots", list) if isinstance(s, list) and len(s) == 2))
+        slots = tuple(
+            (str(a), str(b))
+            for a, b in (s for s in self.take(d, "slots", list) if isinstance(s, list) and len(s) == 2)
+        )
         return Model(
-            self.take(d, "kernel", str), self.take(d, "filesystem", str), tuple(map(str, self.take(d, "names", list))),
-            self.take(d, "table", str), self.indexed(self.sources, d, "at"),
-            tuple(self.program(p) for p in self.take(d, "programs", list)), slots,
+            self.take(d, "kernel", str),
+            self.take(d, "filesystem", str),
+            tuple(map(str, self.take(d, "names", list))),
+            self.take(d, "table", str),
+            self.indexed(self.sources, d, "at"),
+            tuple(self.program(p) for p in self.take(d, "programs", list)),
+            slots,
             None if d.get("private_bdi") is None else self.indexed(self.sources, d, "private_bdi"),
             tuple(sorted((str(k), str(v)) for k, v in self.take(d, "facts", dict, {}).items())),
             tuple(sorted((str(k), str(v)) for k, v in self.take(d, "files", dict, {}).items())),
-            self.take(d, "reader", str), tuple(self.gap(g) for g in self.take(d, "gaps", list, [])))
+            self.take(d, "reader", str),
+            tuple(self.gap(g) for g in self.take(d, "gaps", list, [])),
+        )
 
 
 def load(text: str, name: str) -> Model:

@@ -23,8 +23,24 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 EventKind = Literal[
-    "read", "write", "free", "defer", "alloc", "lock", "unlock", "enter", "leave", "wait",
-    "block", "get", "put", "opaque", "call", "return", "gp-start", "gp-end",
+    "read",
+    "write",
+    "free",
+    "defer",
+    "alloc",
+    "lock",
+    "unlock",
+    "enter",
+    "leave",
+    "wait",
+    "block",
+    "get",
+    "put",
+    "opaque",
+    "call",
+    "return",
+    "gp-start",
+    "gp-end",
 ]
 EVENT_KINDS: frozenset[str] = frozenset(EventKind.__args__)  # type: ignore[attr-defined]
 
@@ -177,5 +193,11 @@ class ProgramBuilder:
         return name
 
     def build(self) -> Program:
-        return Program(self.method, self.function or self.method, self.mode, Source(),
-                       tuple(self.events), tuple(self.atoms))
+        return Program(
+            self.method,
+            self.function or self.method,
+            self.mode,
+            Source(),
+            tuple(self.events),
+            tuple(self.atoms),
+        )

@@ -10,7 +10,9 @@ from importlib import resources
 
 from ..errors import SpecificationError, UsageError
 
-VERBS = frozenset({"lock", "unlock", "read", "write", "enter", "leave", "get", "put", "gp", "defer", "free", "call"})
+VERBS = frozenset(
+    {"lock", "unlock", "read", "write", "enter", "leave", "get", "put", "gp", "defer", "free", "call"}
+)
 
 
 def version(text: str) -> tuple[int, ...]:
@@ -116,7 +118,8 @@ def _step(text: str) -> VfsStep:
     if not words or words[0] not in VERBS:
         raise SpecificationError(f"spec/vfs.toml: no verb in step {text!r}")
     padded = [*words, "", "", ""][:4]
-    return VfsStep(*padded, *[*parts[1:], "", ""][:2], feature)
+    function, note = [*parts[1:], "", ""][:2]
+    return VfsStep(padded[0], padded[1], padded[2], padded[3], function, note, feature)
 
 
 @cache
@@ -133,15 +136,27 @@ def vfs(kernel: str) -> Vfs:
     for c in data["callback"]:  # type: ignore[attr-defined]
         kernels = Range(c.get("since", ""), c.get("until", ""))
         if kernels.holds(kernel):
-            callbacks.append(Callback(c["method"], c.get("of", "dentry_operations"), c["lockless"], c["blocks"],
-                                      tuple(c.get("locks", ())), tuple(c["prototype"]), c["purpose"], kernels))
+            callbacks.append(
+                Callback(
+                    c["method"],
+                    c.get("of", "dentry_operations"),
+                    c["lockless"],
+                    c["blocks"],
+                    tuple(c.get("locks", ())),
+                    tuple(c["prototype"]),
+                    c["purpose"],
+                    kernels,
+                )
+            )
     sequences: dict[str, Sequence] = {}
     for s in data["sequence"]:  # type: ignore[attr-defined]
         kernels = Range(s.get("since", ""), s.get("until", ""))
         if kernels.holds(kernel):
             if s["name"] in sequences:
                 raise SpecificationError(f"spec/vfs.toml: two sequences {s['name']} for kernel {kernel}")
-            sequences[s["name"]] = Sequence(s["name"], s["title"], kernels, tuple(_step(t) for t in s["steps"]))
+            sequences[s["name"]] = Sequence(
+                s["name"], s["title"], kernels, tuple(_step(t) for t in s["steps"])
+            )
     runs: dict[str, tuple[tuple[str, str], ...]] = {}
     known = {c.method for c in callbacks}
     for method, places in data["runs"].items():  # type: ignore[attr-defined]
@@ -149,7 +164,7 @@ def vfs(kernel: str) -> Vfs:
             pairs = tuple((p.split(":")[0], p.split(":")[1]) for p in places)
             runs[method] = tuple(p for p in pairs if p[0] in sequences)
     mask = data["rcu_mask"]
-    rcu_mask = {n: True for n in mask["set"]} | {n: False for n in mask["clear"]}  # type: ignore[index]
+    rcu_mask = dict.fromkeys(mask["set"], True) | dict.fromkeys(mask["clear"], False)  # type: ignore[index]
     changes = tuple((c["kernel"], c["what"]) for c in data["change"])  # type: ignore[attr-defined]
     shared = frozenset(data["shared_types"]["names"])  # type: ignore[index]
     return Vfs(kernel, tuple(callbacks), sequences, runs, rcu_mask, shared, changes)

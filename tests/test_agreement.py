@@ -25,8 +25,12 @@ STEPS, THREAD_STEPS = 9, 4
 
 Draw = st.DrawFn
 odd = ("read", "write", "call", "lock", "unlock", "leave", "enter", "gp-start", "gp-end")
-themes = {"locks": ("locked",) * 9, "grace": ("section", "period") * 5, "values": ("read", "write") * 5,
-          "mixed": ("locked", "section", "period", "read", "write") * 2}
+themes = {
+    "locks": ("locked",) * 9,
+    "grace": ("section", "period") * 5,
+    "values": ("read", "write") * 5,
+    "mixed": ("locked", "section", "period", "read", "write") * 2,
+}
 locks, fields = st.sampled_from("kkkkkj"), st.sampled_from("mmmmmn")
 modes, domains = st.sampled_from(("exclusive", "shared")), st.sampled_from(("", "", "", "", "x"))
 
@@ -73,12 +77,14 @@ def scenarios(draw: Draw) -> Scenario:
     threads: list[Thread] = []
     steps: list[Step] = []
     theme = draw(st.sampled_from(sorted(themes)))
-    for name in ("x", "y", "z")[:draw(st.integers(2, 3))]:
+    for name in ("x", "y", "z")[: draw(st.integers(2, 3))]:
         own: list[Step] = []
         for chunk in draw(st.lists(chunks(theme), min_size=1, max_size=3)):
             if len(own) + len(chunk) <= min(THREAD_STEPS, STEPS - len(steps)):
-                own += [Step(f"{name}{len(own) + i}", kind, "dentry", field, value)
-                        for i, (kind, field, value) in enumerate(chunk)]
+                own += [
+                    Step(f"{name}{len(own) + i}", kind, "dentry", field, value)
+                    for i, (kind, field, value) in enumerate(chunk)
+                ]
         after = draw(st.sampled_from(steps)).id if steps and draw(st.integers(0, 2)) == 0 else None
         threads.append(Thread(name, tuple(own), after=after))
         steps += own
@@ -89,8 +95,9 @@ def scenarios(draw: Draw) -> Scenario:
     derived = draw(st.booleans())
     if atoms and derived:
         atoms.append(ScenarioAtom("e", "defined", definition=draw(guards(atoms))))
-    dressed = tuple(replace(t, steps=tuple(draw(_dress(s, steps, reads, atoms)) for s in t.steps))
-                    for t in threads)
+    dressed = tuple(
+        replace(t, steps=tuple(draw(_dress(s, steps, reads, atoms)) for s in t.steps)) for t in threads
+    )
     pinned = draw(st.sampled_from(((), (), (("m", "null"),), (("m", "initial"), ("n", "initial")))))
     return Scenario(dressed, tuple(atoms), tuple((("dentry", f), v) for f, v in pinned))
 
@@ -123,14 +130,19 @@ def formulas(draw: Draw, depth: int = 3) -> Formula:
     return Formula(op, (draw(inner), draw(inner)))
 
 
-effort = settings(max_examples=150, deadline=None, database=None,
-                  suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+effort = settings(
+    max_examples=150,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],
+)
 
 
 def same(one: Trace, other: Trace) -> bool:
     """Whether two traces make the same choices, in whatever order they list them."""
     return one.order == other.order and all(
-        dict(getattr(one, part)) == dict(getattr(other, part)) for part in ("atoms", "initial", "values"))
+        dict(getattr(one, part)) == dict(getattr(other, part)) for part in ("atoms", "initial", "values")
+    )
 
 
 @given(scenarios(), formulas())
@@ -155,14 +167,19 @@ def test_encoding_finds_a_counterexample_iff_there_is_one(scenario: Scenario, fo
 def test_every_trace_is_a_model_and_every_model_a_trace(scenario: Scenario) -> None:
     """Pin the order, the atoms and the initial values of an explored trace: one model, that trace."""
     traces = list(explore(scenario, LIMIT))
-    for trace in traces[::max(1, len(traces) // 4)]:
+    for trace in traces[:: max(1, len(traces) // 4)]:
         encoding = Encoding(scenario)
         terms = encoding.terms
-        goal = terms.all([
-            *(encoding.before(a, b) for a, b in pairwise(trace.order)),
-            *(encoding.atom(n) if v else terms.no(encoding.atom(n)) for n, v in trace.atoms),
-            *(encoding.initially_null(c) if v == "null" else terms.no(encoding.initially_null(c))
-              for c, v in trace.initial)])
+        goal = terms.all(
+            [
+                *(encoding.before(a, b) for a, b in pairwise(trace.order)),
+                *(encoding.atom(n) if v else terms.no(encoding.atom(n)) for n, v in trace.atoms),
+                *(
+                    encoding.initially_null(c) if v == "null" else terms.no(encoding.initially_null(c))
+                    for c, v in trace.initial
+                ),
+            ]
+        )
         outcome = solve(encoding.constraints(), goal, encoding.env)
         assert outcome.model is not None, trace
         assert same(decode(encoding, outcome.model), trace)

@@ -97,10 +97,15 @@ def fake_engine(fake: Fake) -> ModuleType:
 
     def overlap_answer(request: Request) -> OverlapAnswer:
         fake.ask(request)
-        return OverlapAnswer("9.9.9", ("d_prune", "d_hash", "d_iput"), (
-            OverlapPair("d_prune", "d_hash", Overlap.OVERLAPS, "found while hashed"),
-            OverlapPair("d_iput", "d_prune", Overlap.NEVER, "one teardown"),
-            OverlapPair("d_hash", "d_iput", Overlap.UNKNOWN, "time-out")))
+        return OverlapAnswer(
+            "9.9.9",
+            ("d_prune", "d_hash", "d_iput"),
+            (
+                OverlapPair("d_prune", "d_hash", Overlap.OVERLAPS, "found while hashed"),
+                OverlapPair("d_iput", "d_prune", Overlap.NEVER, "one teardown"),
+                OverlapPair("d_hash", "d_iput", Overlap.UNKNOWN, "time-out"),
+            ),
+        )
 
     def extract_models(request: Request) -> tuple[ModelText, ...]:
         fake.ask(request)
@@ -129,16 +134,19 @@ def one_line(text: str) -> str:
     return text.removeprefix("prove: ").rstrip()
 
 
-@pytest.mark.parametrize(("results", "status"), [
-    ((PROVED,), 0),
-    ((NOT_APPLICABLE,), 0),
-    ((PROVED, NOT_APPLICABLE), 0),
-    ((VIOLATED, PROVED), 1),
-    ((DEBUG, PROVED), 1),
-    ((UNKNOWN, VIOLATED), 1),
-    ((UNKNOWN, PROVED), 3),
-    ((), 3),
-])
+@pytest.mark.parametrize(
+    ("results", "status"),
+    [
+        ((PROVED,), 0),
+        ((NOT_APPLICABLE,), 0),
+        ((PROVED, NOT_APPLICABLE), 0),
+        ((VIOLATED, PROVED), 1),
+        ((DEBUG, PROVED), 1),
+        ((UNKNOWN, VIOLATED), 1),
+        ((UNKNOWN, PROVED), 3),
+        ((), 3),
+    ],
+)
 def test_exit_status(engine: Fake, results: tuple[Result, ...], status: int) -> None:
     engine.answer = report(*results)
     for form in ("text", "json"):
@@ -151,31 +159,36 @@ def test_no_arguments_is_a_usage_error_with_a_short_usage(
     assert cli.main([]) == 2
     out, err = capsys.readouterr()
     assert not out and err.splitlines() == [
-        "prove: name a filesystem, or give --all or --list", cli.SHORT_USAGE]
+        "prove: name a filesystem, or give --all or --list",
+        cli.SHORT_USAGE,
+    ]
 
 
-@pytest.mark.parametrize(("args", "says"), [
-    (["--nonsense", "demo"], "No such option"),
-    (["demo", "--timeout", "0"], "positive number of seconds"),
-    (["demo", "--timeout", "nan"], "positive number of seconds"),
-    (["demo", "--timeout", "soon"], "--timeout"),
-    (["demo", "--jobs", "0"], "--jobs"),
-    (["demo", "--format", "xml"], "'text', 'json'"),
-    (["demo", "--kernel"], "--kernel"),
-    (["demo", "--linux", "/nowhere"], "'/nowhere' does not exist"),
-    (["demo", "--all"], "exclude each other"),
-    (["demo", "--quiet", "--verbose"], "exclude each other"),
-    (["demo", "--output", "/nowhere/at/all"], "there is no folder"),
-    (["demo", "--output", "/"], "it is a folder"),
-    (["autos"], "unknown filesystem 'autos'; nearest: autofs"),
-    (["zzzz"], "there are: autofs, ceph, demo"),
-    (["two\nlines"], "unknown filesystem"),
-    (["demo", "--clause", "prune-is-cosnt"], "unknown clause 'prune-is-cosnt'; nearest: prune-is-const"),
-    (["demo", "--clause", "rune-*"], "unknown clause 'rune-*'"),
-    (["contract", "demo"], "unexpected extra argument"),
-    (["models", "demo"], "--linux"),
-    (["models", "--linux", "/"], "name the filesystems to read"),
-])
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--nonsense", "demo"], "No such option"),
+        (["demo", "--timeout", "0"], "positive number of seconds"),
+        (["demo", "--timeout", "nan"], "positive number of seconds"),
+        (["demo", "--timeout", "soon"], "--timeout"),
+        (["demo", "--jobs", "0"], "--jobs"),
+        (["demo", "--format", "xml"], "'text', 'json'"),
+        (["demo", "--kernel"], "--kernel"),
+        (["demo", "--linux", "/nowhere"], "'/nowhere' does not exist"),
+        (["demo", "--all"], "exclude each other"),
+        (["demo", "--quiet", "--verbose"], "exclude each other"),
+        (["demo", "--output", "/nowhere/at/all"], "there is no folder"),
+        (["demo", "--output", "/"], "it is a folder"),
+        (["autos"], "unknown filesystem 'autos'; nearest: autofs"),
+        (["zzzz"], "there are: autofs, ceph, demo"),
+        (["two\nlines"], "unknown filesystem"),
+        (["demo", "--clause", "prune-is-cosnt"], "unknown clause 'prune-is-cosnt'; nearest: prune-is-const"),
+        (["demo", "--clause", "rune-*"], "unknown clause 'rune-*'"),
+        (["contract", "demo"], "unexpected extra argument"),
+        (["models", "demo"], "--linux"),
+        (["models", "--linux", "/"], "name the filesystems to read"),
+    ],
+)
 def test_bad_input_is_one_line_and_status_2(
     engine: Fake, capsys: pytest.CaptureFixture[str], args: list[str], says: str
 ) -> None:
@@ -184,13 +197,16 @@ def test_bad_input_is_one_line_and_status_2(
     assert not out and says in one_line(err)
 
 
-@pytest.mark.parametrize(("error", "status", "says"), [
-    (InputError("fs/demo: no\nsuch table"), 2, "fs/demo: no such table"),
-    (PermissionError(13, "Permission denied", "fs/demo/root.c"), 2, "fs/demo/root.c: Permission denied"),
-    (InternalError("the trace does not replay"), 70, "the trace does not replay"),
-    (ZeroDivisionError("oops"), 70, "internal error: ZeroDivisionError: oops"),
-    (RecursionError("deep"), 70, "internal error: RecursionError"),
-])
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (InputError("fs/demo: no\nsuch table"), 2, "fs/demo: no such table"),
+        (PermissionError(13, "Permission denied", "fs/demo/root.c"), 2, "fs/demo/root.c: Permission denied"),
+        (InternalError("the trace does not replay"), 70, "the trace does not replay"),
+        (ZeroDivisionError("oops"), 70, "internal error: ZeroDivisionError: oops"),
+        (RecursionError("deep"), 70, "internal error: RecursionError"),
+    ],
+)
 def test_errors_of_the_engine(
     engine: Fake, capsys: pytest.CaptureFixture[str], error: Exception, status: int, says: str
 ) -> None:
@@ -223,8 +239,9 @@ def test_clauses_may_be_repeated_and_be_patterns(engine: Fake) -> None:
     assert engine.asked[0].clauses == ("prune-keeps-locks", "prune-is-const", "null-inode")
 
 
-@pytest.mark.parametrize("args", [
-    ["contract", "--kernel", "6.1"], ["--kernel", "6.1", "contract"], ["--kernel=6.1", "contract"]])
+@pytest.mark.parametrize(
+    "args", [["contract", "--kernel", "6.1"], ["--kernel", "6.1", "contract"], ["--kernel=6.1", "contract"]]
+)
 def test_a_command_is_the_first_positional(
     engine: Fake, capsys: pytest.CaptureFixture[str], args: list[str]
 ) -> None:
@@ -250,20 +267,48 @@ def test_json_is_what_the_schema_says(engine: Fake, capsys: pytest.CaptureFixtur
     jsonschema.validate(document, schema(), cls=jsonschema.Draft202012Validator)
     assert list(document) == ["schema", "tool", "source", "results", "summary"]
     assert list(document["results"][0]) == [
-        "filesystem", "table", "clause", "callbacks", "object", "verdict", "debug_only", "reason", "bound",
-        "assumptions", "core", "trace", "seconds", "summary", "fix", "witness"]
+        "filesystem",
+        "table",
+        "clause",
+        "callbacks",
+        "object",
+        "verdict",
+        "debug_only",
+        "reason",
+        "bound",
+        "assumptions",
+        "core",
+        "trace",
+        "seconds",
+        "summary",
+        "fix",
+        "witness",
+    ]
     assert list(document["results"][0]["trace"][0]) == [
-        "cpu", "step", "function", "file", "line", "event", "object", "note"]
+        "cpu",
+        "step",
+        "function",
+        "file",
+        "line",
+        "event",
+        "object",
+        "note",
+    ]
     summary = document["summary"]
     assert summary["counts"] == {"proved": 1, "violated": 1, "unknown": 1, "not-applicable": 1}
     assert summary["obligations"]["violated"] == 2 and summary["exit_status"] == 1
     assert [(c["clause"], c["verdict"], c["debug_only"]) for c in summary["clauses"]] == [
-        ("rcu-delay-dentry", "violated", False), ("null-inode", "proved", False),
-        ("no-blocking", "unknown", False), ("prune-is-const", "not-applicable", False)]
+        ("rcu-delay-dentry", "violated", False),
+        ("null-inode", "proved", False),
+        ("no-blocking", "unknown", False),
+        ("prune-is-const", "not-applicable", False),
+    ]
 
 
-@pytest.mark.parametrize("change", [
-    {"verdict": "maybe"}, {"trace": []}, {"extra": 1}, {"verdict": "unknown"}, {"callbacks": "d_release"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"verdict": "maybe"}, {"trace": []}, {"extra": 1}, {"verdict": "unknown"}, {"callbacks": "d_release"}],
+)
 def test_the_schema_refuses_what_is_no_report(
     engine: Fake, capsys: pytest.CaptureFixture[str], change: dict[str, object]
 ) -> None:
@@ -290,7 +335,11 @@ def test_overlap(engine: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["overlap"]) == 0
     out = capsys.readouterr().out
     assert [line.split() for line in out.splitlines()[2:6]] == [
-        ["1", "2", "3"], ["1", "d_prune", "x", "."], ["2", "d_hash", "x", "?"], ["3", "d_iput", ".", "?"]]
+        ["1", "2", "3"],
+        ["1", "d_prune", "x", "."],
+        ["2", "d_hash", "x", "?"],
+        ["3", "d_iput", ".", "?"],
+    ]
     assert "d_prune overlaps only with: d_hash\n" in out and "d_iput unknown against: d_hash\n" in out
     assert cli.main(["overlap", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["pairs"][1]["overlap"] == "never"
@@ -394,8 +443,9 @@ def test_no_color(value: str, colour: bool) -> None:
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    with subprocess.Popen(command("demo", times=400), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env=environment()) as process:
+    with subprocess.Popen(
+        command("demo", times=400), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    ) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline().startswith(b"kernel 9.9.9")
         process.stdout.close()
@@ -405,27 +455,47 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 def test_output_in_an_encoding_that_lacks_a_character() -> None:
     code = "from dentryproof.report.output import emit; emit('\\u2192\\n')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True,
-                          env=environment(PYTHONIOENCODING="ascii"), check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        env=environment(PYTHONIOENCODING="ascii"),
+        check=True,
+    )
     assert done.stdout == b"\\u2192\n"
 
 
 @pytest.mark.parametrize("flag", ["--version", "--help"])
 def test_help_and_version_answer_without_the_heavy_modules(flag: str) -> None:
-    code = ("import sys\nfrom dentryproof.proofs.cli import main\nstatus = main([sys.argv[1]])\n"
-            "heavy = {'z3', 'pysmt', 'tree_sitter', 'jinja2', 'dentryproof.proofs.engine'}\n"
-            "sys.exit(status or bool(heavy & set(sys.modules)))")
+    code = (
+        "import sys\nfrom dentryproof.proofs.cli import main\nstatus = main([sys.argv[1]])\n"
+        "heavy = {'z3', 'pysmt', 'tree_sitter', 'jinja2', 'dentryproof.proofs.engine'}\n"
+        "sys.exit(status or bool(heavy & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code, flag], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert __version__ in done.stdout or "prove contract" in done.stdout
 
 
 def test_the_help_names_every_option_of_the_specified_command_line(
-    capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.main(["--help"]) == 0
     shown = capsys.readouterr().out
-    for option in ("--all", "--list", "--linux DIR", "--kernel VERSION", "--clause ID", "--solver NAME",
-                   "--timeout SECONDS", "--jobs N", "--format", "--output FILE", "--quiet", "--verbose",
-                   "--version", "--help", *(f"prove {name}" for name in cli.COMMANDS)):
+    for option in (
+        "--all",
+        "--list",
+        "--linux DIR",
+        "--kernel VERSION",
+        "--clause ID",
+        "--solver NAME",
+        "--timeout SECONDS",
+        "--jobs N",
+        "--format",
+        "--output FILE",
+        "--quiet",
+        "--verbose",
+        "--version",
+        "--help",
+        *(f"prove {name}" for name in cli.COMMANDS),
+    ):
         assert option in shown, option

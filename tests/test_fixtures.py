@@ -21,7 +21,8 @@ from dentryproof.spec.program import Event
 
 TREE = Path(__file__).parent / "fixtures" / "tree"
 _EXPECTED = re.compile(
-    r"^ \* ([a-z]+(?:-[a-z]+)+): (proved|violated|unknown|not-applicable)( in a debug build only)?, ", re.M)
+    r"^ \* ([a-z]+(?:-[a-z]+)+): (proved|violated|unknown|not-applicable)( in a debug build only)?, ", re.M
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ def expected() -> list[Expected]:
     found = []
     for path in sorted((TREE / "fs").glob("*/*.c")):
         head = path.read_text(encoding="utf-8").partition("*/")[0]
-        found += [Expected(path.parent.name, clause, Verdict(verdict), bool(debug))
-                  for clause, verdict, debug in _EXPECTED.findall(head)]
+        found += [
+            Expected(path.parent.name, clause, Verdict(verdict), bool(debug))
+            for clause, verdict, debug in _EXPECTED.findall(head)
+        ]
     return found
 
 
@@ -52,15 +55,12 @@ def answer(filesystem: str) -> Report:
 
 DENTRY, INODE, SUPER = "rcu-delay-dentry", "rcu-delay-inode", "rcu-delay-super"
 KNOWN: dict[str, tuple[tuple[str, str], ...]] = {
-    "a pointer kept in a local array is lost, and its free with it: proved": (("arrayfree", DENTRY),),
-    "a pointer stored in a global variable loses its name: unknown": (
-        ("globalfree", DENTRY),),
-    "what was spliced to a list on the stack loses its name: unknown": (
-        ("disposelist", DENTRY),),
-    "a read-side section that is left open counts as balanced: proved": (("rcubalance", "balanced-locks"),),
+    "a pointer stored in a global variable loses its name: unknown": (("globalfree", DENTRY),),
+    "what was spliced to a list on the stack loses its name: unknown": (("disposelist", DENTRY),),
     "a wait for a grace period inside a work item is not counted: a false alarm": (("workwaits", DENTRY),),
     "typeof() in a declaration does not parse, and its operand counts as read: a false alarm": (
-        ("typeofread", DENTRY),),
+        ("typeofread", DENTRY),
+    ),
 }
 """Where the tool is known to be wrong: how, and in which (filesystem, clause)."""
 DISAGREEMENTS = {case: why for why, known in KNOWN.items() for case in known}
@@ -137,7 +137,7 @@ def verdict_of(root: Path, clause: str = DENTRY) -> tuple[Verdict, list[str]]:
 
 def line_of(text: str, what: str) -> int:
     """The 1-based line on which `what` first stands."""
-    return text[:text.index(what)].count("\n") + 1
+    return text[: text.index(what)].count("\n") + 1
 
 
 def test_the_twin_is_proved_before_it_is_broken(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_broken_function_that_does_not_matter_changes_nothing(tmp_path: Path) 
 
 def test_a_file_cut_off_in_a_function_that_matters_is_unknown(tmp_path: Path) -> None:
     text = table_first(toy_text())
-    cut = text[:text.index(RELEASE)]
+    cut = text[: text.index(RELEASE)]
     verdict, reasons = verdict_of(toy_tree(tmp_path, cut))
     assert verdict is Verdict.UNKNOWN
     assert any("toy_release" in r for r in reasons)
@@ -181,7 +181,7 @@ def test_a_file_cut_off_in_a_function_that_matters_is_unknown(tmp_path: Path) ->
 
 def test_a_file_cut_off_in_a_comment_is_unknown(tmp_path: Path) -> None:
     text = table_first(toy_text())
-    cut = text[:text.index("static void toy_release")] + "/* and then"
+    cut = text[: text.index("static void toy_release")] + "/* and then"
     verdict, reasons = verdict_of(toy_tree(tmp_path, cut))
     assert verdict is Verdict.UNKNOWN
     assert any("toy_release" in r for r in reasons)
@@ -197,7 +197,7 @@ def status(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, st
 
 def test_a_file_cut_off_in_the_table_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = toy_text()
-    cut = text[:text.index("\t.d_release")]
+    cut = text[: text.index("\t.d_release")]
     code, out, err = status(capsys, "--linux", str(toy_tree(tmp_path, cut)), "toy")
     assert code in (2, 3)
     assert len((out + err).strip().splitlines()) == 1
@@ -230,18 +230,20 @@ def before_release(text: str, more: str) -> str:
     return replaced(text, "static void toy_release", more + "\nstatic void toy_release")
 
 
-
-@pytest.mark.parametrize("body", [
-    pytest.param("(" * DEEP + "info" + ")" * DEEP + ";", id="parentheses"),
-    pytest.param("{" * DEEP + "}" * DEEP, id="braces"),
-    pytest.param("if (info) " * DEEP + ";", id="ifs"),
-    pytest.param("if (info) ; " + "else if (info) ; " * DEEP, id="else-ifs"),
-    pytest.param("flags = 0" + " + 1" * DEEP + ";", id="operators"),
-    pytest.param("flags = " + "!" * DEEP + "info;", id="negations"),
-    pytest.param("flags = " + "info ? 1 : " * DEEP + "0;", id="conditionals"),
-    pytest.param("info" + "->next" * DEEP + ";", id="arrows"),
-    pytest.param("flags = 0;" * DEEP, id="statements"),
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("(" * DEEP + "info" + ")" * DEEP + ";", id="parentheses"),
+        pytest.param("{" * DEEP + "}" * DEEP, id="braces"),
+        pytest.param("if (info) " * DEEP + ";", id="ifs"),
+        pytest.param("if (info) ; " + "else if (info) ; " * DEEP, id="else-ifs"),
+        pytest.param("flags = 0" + " + 1" * DEEP + ";", id="operators"),
+        pytest.param("flags = " + "!" * DEEP + "info;", id="negations"),
+        pytest.param("flags = " + "info ? 1 : " * DEEP + "0;", id="conditionals"),
+        pytest.param("info" + "->next" * DEEP + ";", id="arrows"),
+        pytest.param("flags = 0;" * DEEP, id="statements"),
+    ],
+)
 @pytest.mark.parametrize("where", ["release", "revalidate"])
 def test_absurd_nesting_is_never_proved_away(tmp_path: Path, body: str, where: str) -> None:
     """The free at once that follows must not get lost behind it."""
@@ -274,10 +276,13 @@ def test_macros_that_double_are_never_proved_away(tmp_path: Path) -> None:
     assert verdict in (Verdict.UNKNOWN, Verdict.VIOLATED)
 
 
-@pytest.mark.parametrize("macros", [
-    pytest.param("#define TOY_A TOY_B\n#define TOY_B TOY_A\n", id="objects"),
-    pytest.param("#define TOY_A (TOY_F(1))\n#define TOY_F(x) (TOY_A + TOY_F(x))\n", id="functions"),
-])
+@pytest.mark.parametrize(
+    "macros",
+    [
+        pytest.param("#define TOY_A TOY_B\n#define TOY_B TOY_A\n", id="objects"),
+        pytest.param("#define TOY_A (TOY_F(1))\n#define TOY_F(x) (TOY_A + TOY_F(x))\n", id="functions"),
+    ],
+)
 def test_macros_that_go_round_end(tmp_path: Path, macros: str) -> None:
     text = before_release(toy_text("plainfree"), macros)
     text = replaced(text, FREE, "\tif (TOY_A)\n\t\tdentry->d_time = 0;\n" + FREE)
@@ -338,7 +343,8 @@ def test_a_self_include_and_an_unreadable_header_are_no_traceback(tmp_path: Path
 
 @pytest.mark.parametrize("make", ["nothing", "empty", "file", "no-makefile", "no-version"])
 def test_what_is_no_kernel_tree_is_one_line_and_status_2(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str], make: str) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: str
+) -> None:
     root = tmp_path / "tree"
     if make == "file":
         root.write_text("no folder\n", encoding="utf-8")
@@ -366,12 +372,14 @@ def test_the_same_source_gives_the_same_report_twice(tmp_path: Path) -> None:
     root = toy_tree(tmp_path, toy_text("lockednull"))
     request = Request(filesystems=("toy",), linux=root)
     first, second = run(request), run(request)
-    assert [(r.clause, r.object, r.verdict, r.reason, r.trace) for r in first.results] == \
-        [(r.clause, r.object, r.verdict, r.reason, r.trace) for r in second.results]
+    assert [(r.clause, r.object, r.verdict, r.reason, r.trace) for r in first.results] == [
+        (r.clause, r.object, r.verdict, r.reason, r.trace) for r in second.results
+    ]
 
 
 def test_path_conditions_too_large_to_write_down_are_unknown(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     finished = Recorder.finished
 
     def give_up(record: Recorder, *matters: Callable[[Event], bool]) -> object:

@@ -19,10 +19,15 @@ def scenario(*threads: Thread, atoms: tuple[ScenarioAtom, ...] = (), **initial: 
     return Scenario(threads, atoms, tuple((("dentry", f), v) for f, v in initial.items()))
 
 
-def trace(order: str, atoms: dict[str, bool] | None = None, values: dict[str, str] | None = None,
-          **initial: str) -> Trace:
-    return Trace(tuple(order.split()), tuple((atoms or {}).items()),
-                 tuple((("dentry", f), v) for f, v in initial.items()), tuple((values or {}).items()))
+def trace(
+    order: str, atoms: dict[str, bool] | None = None, values: dict[str, str] | None = None, **initial: str
+) -> Trace:
+    return Trace(
+        tuple(order.split()),
+        tuple((atoms or {}).items()),
+        tuple((("dentry", f), v) for f, v in initial.items()),
+        tuple((values or {}).items()),
+    )
 
 
 def s(name: str, kind: str = "call", field: str = "", value: str = "", **rest: object) -> Step:
@@ -30,25 +35,36 @@ def s(name: str, kind: str = "call", field: str = "", value: str = "", **rest: o
 
 
 PLAIN = scenario(Thread("x", (s("a"), s("b"))), Thread("y", (s("c"),), after="a"))
-READ = scenario(Thread("x", (s("r", "read", "m"), s("a", guard=IF_P, via="r"))),
-                Thread("y", (s("w", "write", "m", "null"),)), atoms=(ScenarioAtom("p", "nonnull", "r"),))
-LOCKS = scenario(Thread("x", (s("l", "lock", "k", "exclusive"), s("u", "unlock", "k"))),
-                 Thread("y", (s("L", "lock", "k", "shared"),)))
-GRACE = scenario(Thread("x", (s("in", "enter"), s("out", "leave"))),
-                 Thread("y", (s("gs", "gp-start"), s("ge", "gp-end"))))
-STABLE = scenario(Thread("x", (s("a"),)), atoms=(ScenarioAtom("p", "stable", key="K"),
-                                                 ScenarioAtom("q", "stable", key="K")))
-DEFINED = scenario(Thread("x", (s("a"),)), atoms=(ScenarioAtom("p", "free"),
-                                                  ScenarioAtom("q", "defined", definition=IF_P)))
+READ = scenario(
+    Thread("x", (s("r", "read", "m"), s("a", guard=IF_P, via="r"))),
+    Thread("y", (s("w", "write", "m", "null"),)),
+    atoms=(ScenarioAtom("p", "nonnull", "r"),),
+)
+LOCKS = scenario(
+    Thread("x", (s("l", "lock", "k", "exclusive"), s("u", "unlock", "k"))),
+    Thread("y", (s("L", "lock", "k", "shared"),)),
+)
+GRACE = scenario(
+    Thread("x", (s("in", "enter"), s("out", "leave"))), Thread("y", (s("gs", "gp-start"), s("ge", "gp-end")))
+)
+STABLE = scenario(
+    Thread("x", (s("a"),)), atoms=(ScenarioAtom("p", "stable", key="K"), ScenarioAtom("q", "stable", key="K"))
+)
+DEFINED = scenario(
+    Thread("x", (s("a"),)), atoms=(ScenarioAtom("p", "free"), ScenarioAtom("q", "defined", definition=IF_P))
+)
 YES, NO = {"p": True}, {"p": False}
 
 GOOD = [
-    (PLAIN, trace("a b c")), (PLAIN, trace("a c b")),
+    (PLAIN, trace("a b c")),
+    (PLAIN, trace("a c b")),
     (READ, trace("r a w", YES, {"r": "initial"}, m="initial")),
     (READ, trace("w r", NO, {"r": "null"}, m="initial")),
     (READ, trace("r w", NO, {"r": "null"}, m="null")),
     (LOCKS, trace("l u L")),
-    (GRACE, trace("in gs out ge")), (GRACE, trace("gs in ge out")), (GRACE, trace("gs ge in out")),
+    (GRACE, trace("in gs out ge")),
+    (GRACE, trace("gs in ge out")),
+    (GRACE, trace("gs ge in out")),
     (STABLE, trace("a", {"p": True, "q": True})),
 ]
 
@@ -77,8 +93,11 @@ BAD = [
     (READ, trace("r w", NO, m="null"), "step r: yields None"),
     (READ, trace("r w", NO, {"r": "null"}, m="other"), "dentry->m is 'other' at first"),
     (READ, trace("r w", NO, {"r": "null", "z": "null"}, m="null"), "step z: is given a value"),
-    (replace(READ, initial=((("dentry", "m"), "initial"),)), trace("r w", NO, {"r": "null"}, m="null"),
-     "dentry->m is not initial at first"),
+    (
+        replace(READ, initial=((("dentry", "m"), "initial"),)),
+        trace("r w", NO, {"r": "null"}, m="null"),
+        "dentry->m is not initial at first",
+    ),
     (LOCKS, trace("l L u"), "step L: takes dentry->k, held exclusive by x"),
     (LOCKS, trace("L l u"), "step l: takes dentry->k, held shared by y"),
     (GRACE, trace("in gs ge out"), "step ge: ends a grace period while x is in the section entered at in"),
@@ -97,8 +116,10 @@ def test_broken_trace_is_caught(case: Scenario, bad: Trace, message: str) -> Non
 
 def test_positions_tell_what_is_pinned() -> None:
     """At the step that goes wrong a reader wants both sides: locks, sections, grace periods under way."""
-    case = scenario(Thread("x", (s("in", "enter"), s("l", "lock", "refcount", "shared"), s("out", "leave"))),
-                    Thread("y", (s("gs", "gp-start"), s("ge", "gp-end"))))
+    case = scenario(
+        Thread("x", (s("in", "enter"), s("l", "lock", "refcount", "shared"), s("out", "leave"))),
+        Thread("y", (s("gs", "gp-start"), s("ge", "gp-end"))),
+    )
     _, _, locked, left, ended = replay(case, trace("in gs l out ge"))
     assert locked.holds == (Hold("x", "dentry", "refcount", "shared"),)
     assert locked.sections == (("x", ""),) and locked.waiting == (("y", ""),)
@@ -116,19 +137,41 @@ def test_reach_decides_what_a_label_says() -> None:
         assert held == {said, "there"}
 
 
-@pytest.mark.parametrize(("case", "number", "_why"), [
-    (PLAIN, 2, "c comes before or after b"),
-    (READ, 5, "set: r a w, r w a, w r; NULL: r w, w r"),
-    (LOCKS, 1, "the shared hold never ends, so it comes last"),
-    (GRACE, 5, "six interleavings but for in gs ge out"),
-    (DEFINED, 2, "one truth chosen, one defined"),
-    (STABLE, 2, "one key, two truths"),
-    (scenario(Thread("x", (s("l", "lock", "k", "exclusive"), s("m", "lock", "j", "exclusive"),
-                           s("n", "unlock", "j"), s("o", "unlock", "k"))),
-              Thread("y", (s("L", "lock", "j", "exclusive"), s("M", "lock", "k", "exclusive"),
-                           s("N", "unlock", "k"), s("O", "unlock", "j")))), 4,
-     "who takes both first wins; the other may take j (k) as soon as it is dropped; all else deadlocks"),
-])
+@pytest.mark.parametrize(
+    ("case", "number", "_why"),
+    [
+        (PLAIN, 2, "c comes before or after b"),
+        (READ, 5, "set: r a w, r w a, w r; NULL: r w, w r"),
+        (LOCKS, 1, "the shared hold never ends, so it comes last"),
+        (GRACE, 5, "six interleavings but for in gs ge out"),
+        (DEFINED, 2, "one truth chosen, one defined"),
+        (STABLE, 2, "one key, two truths"),
+        (
+            scenario(
+                Thread(
+                    "x",
+                    (
+                        s("l", "lock", "k", "exclusive"),
+                        s("m", "lock", "j", "exclusive"),
+                        s("n", "unlock", "j"),
+                        s("o", "unlock", "k"),
+                    ),
+                ),
+                Thread(
+                    "y",
+                    (
+                        s("L", "lock", "j", "exclusive"),
+                        s("M", "lock", "k", "exclusive"),
+                        s("N", "unlock", "k"),
+                        s("O", "unlock", "j"),
+                    ),
+                ),
+            ),
+            4,
+            "who takes both first wins; the other may take j (k) once it is dropped; all else deadlocks",
+        ),
+    ],
+)
 def test_explorer_counts(case: Scenario, number: int, _why: str) -> None:
     found = list(explore(case))
     assert len(found) == len(set(found)) == number

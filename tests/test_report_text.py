@@ -177,7 +177,9 @@ def test_unknown_is_shown_with_its_reason_and_never_as_proved() -> None:
 def test_quiet_is_one_line_for_what_is_not_good() -> None:
     lines = render(report(VIOLATED, PROVED, UNKNOWN, NOT_APPLICABLE), Detail.QUIET).splitlines()
     assert [line.split(": ")[1] for line in lines] == [
-        "demo_dentry_operations, rcu-delay-dentry violated", "demo_dentry_operations, no-blocking unknown"]
+        "demo_dentry_operations, rcu-delay-dentry violated",
+        "demo_dentry_operations, no-blocking unknown",
+    ]
     assert render(report(PROVED), Detail.QUIET) == ""
 
 
@@ -191,8 +193,14 @@ def test_several_results_decide_a_clause_together() -> None:
 
 def many() -> tuple[Result, ...]:
     """Two filesystems, one with two tables."""
-    return (VIOLATED, PROVED, NOT_APPLICABLE, replace(DEBUG, filesystem="other"),
-            replace(PROVED, filesystem="other"), replace(UNKNOWN, filesystem="other", table="second_ops"))
+    return (
+        VIOLATED,
+        PROVED,
+        NOT_APPLICABLE,
+        replace(DEBUG, filesystem="other"),
+        replace(PROVED, filesystem="other"),
+        replace(UNKNOWN, filesystem="other", table="second_ops"),
+    )
 
 
 def test_more_than_one_filesystem_is_a_table() -> None:
@@ -200,7 +208,9 @@ def test_more_than_one_filesystem_is_a_table() -> None:
 
 
 def test_and_a_list_where_that_is_too_wide() -> None:
-    assert render(report(*many()), width=50).split("\n\n")[1] == """\
+    assert (
+        render(report(*many()), width=50).split("\n\n")[1]
+        == """\
 demo
   violated: rcu-delay-dentry
   proved: null-inode
@@ -210,6 +220,7 @@ other demo_dentry_operations
   proved: null-inode
 other second_ops
   unknown: no-blocking"""
+    )
 
 
 def test_no_results_are_no_proof() -> None:
@@ -232,9 +243,21 @@ def test_colours_change_no_visible_character(width: int, results: tuple[Result, 
 
 names = st.from_regex(r"[a-z_]{1,40}", fullmatch=True)
 events = st.sampled_from(["read", "write", "free", "enter", "leave", "lock", "unlock", "gp-start"])
-steps = st.lists(st.builds(
-    TraceStep, st.integers(-1, 2), st.integers(1, 99), names, names.map("fs/{}.c".format),
-    st.integers(1, 99999), events, names, st.text("abc ->", max_size=60)), min_size=1, max_size=12).map(tuple)
+steps = st.lists(
+    st.builds(
+        TraceStep,
+        st.integers(-1, 2),
+        st.integers(1, 99),
+        names,
+        names.map("fs/{}.c".format),
+        st.integers(1, 99999),
+        events,
+        names,
+        st.text("abc ->", max_size=60),
+    ),
+    min_size=1,
+    max_size=12,
+).map(tuple)
 
 
 @given(steps, st.integers(20, 200))

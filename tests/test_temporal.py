@@ -17,8 +17,10 @@ from dentryproof.spec.logic import Formula, parse
 
 def word(letters: str) -> tuple[Scenario, Trace]:
     """One thread whose n-th step bears the n-th letter as its label; "." bears none."""
-    steps = tuple(Step(f"s{i}", "call", labels=frozenset({(c, "any")} if c != "." else ()))
-                  for i, c in enumerate(letters))
+    steps = tuple(
+        Step(f"s{i}", "call", labels=frozenset({(c, "any")} if c != "." else ()))
+        for i, c in enumerate(letters)
+    )
     return Scenario((Thread("t", steps),)), Trace(tuple(s.id for s in steps), (), (), ())
 
 
@@ -31,25 +33,50 @@ def decided(formula: Formula, letters: str) -> tuple[bool, bool]:
 
 
 CASES = [
-    ("p", "p", True), ("p", "qp", False),  # a formula speaks of the first position
-    ("always p", "ppp", True), ("always p", "ppq", False), ("always p", "", True),
-    ("eventually p", "qqp", True), ("eventually p", "qqq", False), ("eventually p", "", False),
-    ("next p", "qp", True), ("next p", "p", False),  # false at the last position
-    ("next true", "p", False), ("!next true", "p", True),
+    ("p", "p", True),
+    ("p", "qp", False),  # a formula speaks of the first position
+    ("always p", "ppp", True),
+    ("always p", "ppq", False),
+    ("always p", "", True),
+    ("eventually p", "qqp", True),
+    ("eventually p", "qqq", False),
+    ("eventually p", "", False),
+    ("next p", "qp", True),
+    ("next p", "p", False),  # false at the last position
+    ("next true", "p", False),
+    ("!next true", "p", True),
     ("previously true", "p", False),  # false at the first
-    ("next previously p", "pq", True), ("next previously p", "qq", False),
-    ("once p", "p", True), ("once p", "qp", False), ("eventually (q & once p)", "p.q", True),
+    ("next previously p", "pq", True),
+    ("next previously p", "qq", False),
+    ("once p", "p", True),
+    ("once p", "qp", False),
+    ("eventually (q & once p)", "p.q", True),
     ("eventually (q & once p)", "q.p", False),
-    ("historically p", "", True), ("once p", "", False), ("p", "", False), ("!p", "", True),
-    ("eventually (q & historically p)", "ppq", False), ("always historically !q", "pp", True),
-    ("p until q", "ppq", True), ("p until q", "p.q", False), ("p until q", "q", True),
-    ("p until q", "ppp", False), ("p until q", "", False),
-    ("eventually (r & (!q since p))", "qp.r", True), ("eventually (r & (!q since p))", "pq.r", False),
-    ("eventually (r & (!q since p))", "prq", True), ("p until q", "pqr", True),  # what is later is no matter
-    ("p since p", "p", True), ("q since p", "q", False), ("true since p", "", False),
-    ("always (p -> next q)", "pqpq", True), ("always (p -> next q)", "pqp", False),
-    ("true -> false", "p", False), ("false", "", False), ("true", "", True),
-    ("next next p", "..p", True), ("next next p", ".p", False),
+    ("historically p", "", True),
+    ("once p", "", False),
+    ("p", "", False),
+    ("!p", "", True),
+    ("eventually (q & historically p)", "ppq", False),
+    ("always historically !q", "pp", True),
+    ("p until q", "ppq", True),
+    ("p until q", "p.q", False),
+    ("p until q", "q", True),
+    ("p until q", "ppp", False),
+    ("p until q", "", False),
+    ("eventually (r & (!q since p))", "qp.r", True),
+    ("eventually (r & (!q since p))", "pq.r", False),
+    ("eventually (r & (!q since p))", "prq", True),
+    ("p until q", "pqr", True),  # what is later is no matter
+    ("p since p", "p", True),
+    ("q since p", "q", False),
+    ("true since p", "", False),
+    ("always (p -> next q)", "pqpq", True),
+    ("always (p -> next q)", "pqp", False),
+    ("true -> false", "p", False),
+    ("false", "", False),
+    ("true", "", True),
+    ("next next p", "..p", True),
+    ("next next p", ".p", False),
 ]
 
 
@@ -64,8 +91,11 @@ def formulas(names: tuple[str, ...] = ("p", "q", "r")) -> st.SearchStrategy[Form
     for _ in range(3):
         one = st.sampled_from(("not", "always", "eventually", "next", "once", "historically", "previously"))
         both = st.sampled_from(("and", "or", "implies", "since", "until"))
-        tree = (tree | st.builds(lambda op, a: Formula(op, (a,)), one, tree)
-                | st.builds(lambda op, a, b: Formula(op, (a, b)), both, tree, tree))
+        tree = (
+            tree
+            | st.builds(lambda op, a: Formula(op, (a,)), one, tree)
+            | st.builds(lambda op, a, b: Formula(op, (a, b)), both, tree, tree)
+        )
     return tree
 
 
@@ -82,21 +112,41 @@ def test_parse_inverts_str(formula: Formula) -> None:
     assert parse(str(formula)) == formula
 
 
-@pytest.mark.parametrize("text", [
-    "a -> b -> c", "(a -> b) -> c", "a since b since c", "a & b & c", "a | b & c", "!always once p(x, y)",
-    "free(dentry.d_fsdata)", "p->q", "no-blocking->p(a-b)", "!(a & b)", "false", "!false",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a -> b -> c",
+        "(a -> b) -> c",
+        "a since b since c",
+        "a & b & c",
+        "a | b & c",
+        "!always once p(x, y)",
+        "free(dentry.d_fsdata)",
+        "p->q",
+        "no-blocking->p(a-b)",
+        "!(a & b)",
+        "false",
+        "!false",
+    ],
+)
 def test_round_trip_of_text(text: str) -> None:
     tree = parse(text)
     assert parse(str(tree)) == tree
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("", "an operand expected before the end"), ("p q", "'q' left over"), ("p # q", "unexpected"),
-    ("(p", r"\) expected before the end"), ("p(a", r"\) expected before the end"),
-    ("p &", "an operand expected before the end"),
-    ("-> p", "operand expected at '->'"), ("p & until", "operand expected at 'until'"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "an operand expected before the end"),
+        ("p q", "'q' left over"),
+        ("p # q", "unexpected"),
+        ("(p", r"\) expected before the end"),
+        ("p(a", r"\) expected before the end"),
+        ("p &", "an operand expected before the end"),
+        ("-> p", "operand expected at '->'"),
+        ("p & until", "operand expected at 'until'"),
+    ],
+)
 def test_what_is_no_formula(text: str, message: str) -> None:
     with pytest.raises(SpecificationError, match=message):
         parse(text)

@@ -1,0 +1,470 @@
+"""Obligations of the rcu-delay clauses: what a teardown destroys against what a lockless method reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from ..spec.contract import Clause
+from ..spec.program import Event, Model, Program
+from ..spec.vfs import Vfs, VfsStep
+from .obligation import (
+    TOUCHING,
+    Obligation,
+    Question,
+    assumptions,
+    cells_of,
+    frees,
+    gaps,
+    missing,
+    plain,
+    programs_of,
+    teardown_of,
+)
+from .scenarios import FOUND, PARENT_ROLE, ROOT, SELF_ROLE, Builder, Label, Part, renamed, root
+from .verdict import Result, Verdict
+
+_KINDS = {
+    "rcu-delay-dentry": ("dentry", ("d_prune", "d_iput", "d_release"), "dentry-teardown"),
+    "rcu-delay-inode": ("inode", ("evict_inode", "destroy_inode", "free_inode"), "inode-teardown"),
+    "rcu-delay-super": ("super", ("put_super", "kill_sb"), "super-teardown"),
+}
+
+
+def _vague(program: Program) -> list[Event]:
+    """Calls that were not followed and are handed something that hangs off a root."""
+    return [e for e in program.events if e.kind == "opaque" and "->" in e.object and not e.debug]
+
+
+class _Same:
+    """Whether an event may act on the target object: one with the same access path, or one of the same
+    structure type that is reached through members alone.
+
+    Elements of lists and trees are told apart by the list: two lists of one type are taken to hold
+    different elements; what two dentries, or two inodes, have under one member is two objects. An object
+    that is freed when its last counted reference goes is only taken to be the target under the target's
+    own path: whoever reaches it otherwise holds a reference of its own.
+    """
+
+    def __init__(self, path: str, type_: str, vfs: Vfs, counted: bool = False) -> None:
+        self.path, self.type, self.shared, self.counted = path, type_, vfs.shared_types, counted
+
+    def __call__(self, event: Event) -> bool:
+        if event.object == self.path:
+            return True
+        if root(event.object) != root(self.path) and _kind_path(event.object) == _kind_path(self.path):
+            return False
+        if self.counted or not self.type or self.type in self.shared or event.type != self.type:
+            return False
+        return event.object not in ROOT.values() and _plain_path(event.object) and _plain_path(self.path)
+
+    @property
+    def assumption(self) -> str:
+        """What the answer leans on, in words."""
+        if self.counted:
+            return (
+                f"whoever reaches struct {self.type or '?'} other than as {self.path} "
+                "holds a counted reference of its own"
+            )
+        return ""
+
+
+def _kind_path(path: str) -> str:
+    """`path` from any dentry, or any inode: two of these from different roots are different objects."""
+    return renamed(path, {"parent": "dentry", "child": "dentry", "dir": "inode", "child-inode": "inode"})
+
+
+def _plain_path(path: str) -> bool:
+    return "[" not in path and not path.startswith(("call:", "*")) and ".next" not in path
+
+
+def _reaches(event: Event, path: str, same: _Same) -> bool:
+    """Whether a call that was not followed may act on the target: it is handed its address, or (a function
+    of the filesystem itself) that of something that leads to it. An address inside an object is not the
+    object's own."""
+    whose, _, names = event.value.partition(":")
+    if not event.object or (event.field and whose != "own"):
+        return False
+    if names and same.type not in names.split(",") and "." + path.rsplit("->", 1)[-1] not in names.split(","):
+        return False
+    return same(event) or (whose == "own" and path.startswith(event.object + "->"))
+
+
+def _counted(program: Program, event: Event) -> bool:
+    """Whether `event` happens only where a count dropped to zero."""
+    last = {a.name for a in program.atoms if a.text.endswith("drops the last reference")}
+    defined = {a.name: a.definition for a in program.atoms if a.kind == "defined"}
+
+    def requires(name: str) -> bool:
+        return name in last or (
+            name in defined
+            and bool(defined[name])
+            and all(any(p and requires(n) for n, p in cube) for cube in defined[name])
+        )
+
+    return bool(event.guard) and all(any(p and requires(n) for n, p in cube) for cube in event.guard)
+
+
+_ALIVE = "while a dentry or an inode is torn down its superblock is alive and holds references of its own"
+
+
+def _roles(program: Program, kind: str, path: str) -> list[dict[str, str]]:
+    """The renamings under which a walker may have the victim in its hands: as its own, or as the parent."""
+    found = [SELF_ROLE]
+    roots = {root(e.object) for e in program.events}
+    if kind in ("dentry", "inode") and roots & {"parent", "dir"}:
+        found.append(PARENT_ROLE)
+    return found
+
+
+def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
+    kind, methods, _ = _KINDS[clause.id]
+    own = [m for m, _ in model.slots]
+    walkers = [p for p in programs_of(model, vfs.lockless()) if p.mode in ("rcu", "")]
+    if kind == "dentry":
+        walkers = [
+            p for p in walkers if (callback := vfs.callback(p.method)) and callback.of == "dentry_operations"
+        ]
+    if not walkers:
+        yield missing(
+            model,
+            clause,
+            list(vfs.lockless("dentry_operations")) if kind == "dentry" else vfs.lockless(),
+        )
+        return
+    del own
+    teardown = teardown_of(model, methods)
+    yield from gaps(model, clause, [*teardown, *walkers])
+    targets: dict[tuple[str, str, str, bool], Event] = {}
+    for program in teardown:
+        for event in [*frees(program), *_vague(program)]:
+            if (
+                kind != "super"
+                and root(event.object) == "sb"
+                and (event.kind == "opaque" or _counted(program, event))
+            ):
+                continue
+            if root(event.object) in ("dentry", "inode", "sb", "parent", "dir") and (
+                event.object not in ROOT.values()
+                or (kind == "inode" and event.object == "inode" and event.kind == "free")
+            ):
+                targets.setdefault(
+                    (program.method, event.object, event.type, _counted(program, event)), event
+                )
+    yield from _unidentified(model, clause, kind, teardown, walkers, vfs)
+    for walker in walkers:
+        met = False
+        for method, path, type_, counted in targets:
+            for roles in _roles(walker, kind, path):
+                question = _delay_one(
+                    model,
+                    clause,
+                    vfs,
+                    kind,
+                    teardown,
+                    method,
+                    _Same(path, type_, vfs, counted),
+                    walker,
+                    roles,
+                )
+                if question is not None:
+                    met = True
+                    yield from question
+        if not met:
+            yield _delay_baseline(model, clause, vfs, kind, teardown, walker)
+
+
+def _unidentified(
+    model: Model, clause: Clause, kind: str, teardown: list[Program], walkers: list[Program], vfs: Vfs
+) -> Iterator[Result]:
+    """Unknown for what a teardown frees at once and the reader cannot name, if it may be a walker's."""
+    roots = ("sb",) if kind == "super" else ("dentry", "parent", "inode", "dir")
+    touched = [
+        e
+        for w in walkers
+        for e in w.events
+        if "->" in e.object and e.kind in TOUCHING and root(e.object) in roots
+    ]
+    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and _plain_path(e.object)}
+    members = {_member(e.object) for e in touched}
+    untyped = any(not e.type or e.type in vfs.shared_types for e in touched)
+
+    def doubtful(event: Event) -> bool:
+        if event.object == "?":
+            return bool(touched)
+        if not event.object.startswith("call:") or event.object.count("->") > 1:
+            return False
+        if event.type:
+            return event.type in types
+        return _member(event.object) in members if "->" in event.object else untyped
+
+    for program in teardown:
+        told: set[str] = set()
+        for event in program.events:
+            if (
+                event.kind == "free"
+                and event.source.function not in told
+                and doubtful(event)
+                and not _counted(program, event)
+            ):
+                told.add(event.source.function)
+                yield plain(
+                    model,
+                    clause,
+                    Verdict.UNKNOWN,
+                    f"{program.function}() frees what the reader cannot identify with {event.note} "
+                    f"in {event.source.function}() ({event.source})",
+                    (program.method,),
+                )
+
+
+def _member(path: str) -> str:
+    return path.rsplit("->", 1)[-1].rsplit(".", 1)[-1]
+
+
+def _delay_one(
+    model: Model,
+    clause: Clause,
+    vfs: Vfs,
+    kind: str,
+    teardown: list[Program],
+    method: str,
+    same: _Same,
+    walker: Program,
+    roles: dict[str, str],
+) -> list[Question] | None:
+    path = same.path
+
+    def touches(event: Event) -> bool:
+        return event.kind in TOUCHING and (
+            same(event) if event.kind != "opaque" else _reaches(event, path, same)
+        )
+
+    accesses = [e for e in (replace(e, object=renamed(e.object, roles)) for e in walker.events) if touches(e)]
+    if not accesses:
+        return None
+    sure = [e for e in accesses if e.kind != "opaque" and not e.debug]
+    doubtful = [e for e in accesses if e.kind == "opaque" and not e.debug]
+    debug = [e for e in accesses if e.debug]
+    frees = [e for p in teardown if p.method == method for e in frees(p) if same(e)]
+    vague = [e for p in teardown if p.method == method for e in _vague(p) if _reaches(e, path, same)]
+    found: list[Question] = []
+    if frees and sure:
+        found.append(
+            _delay_scenario(
+                model, clause, vfs, kind, teardown, method, path, same, walker, roles, touches, sure=True
+            )
+        )
+    if frees and debug:
+        found.append(
+            _delay_scenario(
+                model,
+                clause,
+                vfs,
+                kind,
+                teardown,
+                method,
+                path,
+                same,
+                walker,
+                roles,
+                touches,
+                sure=True,
+                debug=True,
+            )
+        )
+    if not found and (sure or doubtful) and (vague or frees):
+        names = sorted({e.note for e in [*vague, *(doubtful if frees else ())]})
+        found.append(
+            _delay_scenario(
+                model,
+                clause,
+                vfs,
+                kind,
+                teardown,
+                method,
+                path,
+                same,
+                walker,
+                roles,
+                touches,
+                sure=False,
+                doubt=", ".join(n + "()" for n in names),
+            )
+        )
+    return found or None
+
+
+def _delay_scenario(
+    model: Model,
+    clause: Clause,
+    vfs: Vfs,
+    kind: str,
+    teardown: list[Program],
+    method: str,
+    path: str,
+    same: _Same,
+    walker: Program,
+    roles: dict[str, str],
+    touches: Callable[[Event], bool],
+    *,
+    sure: bool,
+    debug: bool = False,
+    doubt: str = "",
+) -> Obligation:
+    def destroys(event: Event) -> bool:
+        return (event.kind == "free" and same(event)) or (
+            not sure and event.kind == "opaque" and _reaches(event, path, same)
+        )
+
+    def of_teardown(event: Event, _: str) -> Iterator[Label]:
+        if destroys(event):
+            yield "destroyed(o)", "initial"
+
+    def of_walker(event: Event, _: str) -> Iterator[Label]:
+        if touches(event) and event.debug == debug and (event.kind != "opaque" or not sure):
+            yield "access(o)", "initial"
+
+    paths = {path} | {
+        renamed(e.object, roles)
+        for e in walker.events
+        if touches(replace(e, object=renamed(e.object, roles)))
+    }
+    live = {FOUND[kind], ("dentry", "d_inode")}.union(*map(cells_of, paths))
+    builder = Builder(vfs, live)
+
+    def teardown_wants(event: Event) -> bool:
+        return (
+            destroys(event)
+            or event.kind == "wait"
+            or (event.kind == "defer" and any(destroys(t) for t in _all_then(event)))
+            or (
+                event.kind == "write"
+                and (event.object, event.field) in live
+                and event.value in ("null", "new", "other")
+            )
+            or event.kind in ("lock", "unlock")
+        )
+
+    def walker_wants(event: Event) -> bool:
+        return (
+            touches(event)
+            or event.kind in ("lock", "unlock")
+            or (event.kind in ("enter", "leave") and bool(event.field))
+        )
+
+    parts: dict[str, list[Part]] = {}
+    for program in teardown:
+        slot = "free_inode" if program.method == "free_inode" else program.method
+        parts.setdefault(slot, []).append(
+            Part(program, SELF_ROLE, teardown_wants, of_teardown, program.method)
+        )
+    sequence = _KINDS[clause.id][2]
+    features = _features(model, kind)
+    cells = live
+
+    def keep(step: VfsStep) -> bool:
+        return (
+            step.verb in ("lock", "unlock", "gp")
+            or (step.verb == "write" and (step.object, step.field) in cells)
+            or step.verb == "call"
+        )
+
+    builder.run(sequence, 1, parts, victim=kind, features=features, found=False, keep=keep)
+    builder.run(
+        "rcu-walk",
+        0,
+        {"*": [Part(walker, roles, walker_wants, of_walker, walker.method)]},
+        victim=kind,
+        features=frozenset({kind}),
+        keep=lambda s: s.verb in ("enter", "leave", "call") or (s.object, s.field) == FOUND[kind],
+    )
+    functions = (*dict.fromkeys(p.function for p in teardown if p.method == method), walker.function)
+    return Obligation(
+        model,
+        clause,
+        (method, walker.method),
+        path,
+        builder.scenario(),
+        clause.formula,
+        functions,
+        (
+            *((_ALIVE,) if kind != "super" else ()),
+            *assumptions([walker, *[p for p in teardown if p.method == method]]),
+            *filter(None, [same.assumption]),
+        ),
+        debug,
+        doubt,
+        ("access(o)", "destroyed(o)"),
+    )
+
+
+def _all_then(event: Event) -> Iterator[Event]:
+    for then in event.then:
+        yield then
+        yield from _all_then(then)
+
+
+def _features(model: Model, kind: str) -> frozenset[str]:
+    features: set[str] = set()
+    if kind == "inode" and (not model.program("destroy_inode") or model.program("free_inode")):
+        features.add("default")
+    if kind == "super" and model.private_bdi is not None:
+        features.add("bdi")
+    return frozenset(features)
+
+
+def _delay_baseline(
+    model: Model, clause: Clause, vfs: Vfs, kind: str, teardown: list[Program], walker: Program
+) -> Question:
+    """The method reaches nothing that the filesystem destroys: then the victim itself is what is at stake."""
+    target = ROOT[kind]
+
+    def of_step(step: VfsStep) -> Iterator[Label]:
+        if step.verb == "free" and step.object == target:
+            yield "destroyed(o)", "initial"
+        if step.verb == "read" and step.object == target and (step.object, step.field) != FOUND[kind]:
+            yield "access(o)", "initial"
+
+    def of_teardown(event: Event, _: str) -> Iterator[Label]:
+        if event.kind == "free" and event.object == target:
+            yield "destroyed(o)", "initial"
+
+    builder = Builder(vfs, {FOUND[kind]})
+    parts: dict[str, list[Part]] = {}
+    for program in teardown:
+        wants = (lambda e: e.kind == "free" and e.object == target) if kind == "inode" else (lambda e: False)
+        parts.setdefault(program.method, []).append(
+            Part(program, SELF_ROLE, wants, of_teardown, program.method)
+        )
+    features = _features(model, kind) - {"bdi"}
+    builder.run(
+        _KINDS[clause.id][2],
+        1,
+        parts,
+        victim=kind,
+        features=features,
+        labels=of_step,
+        found=False,
+        keep=lambda s: s.verb == "defer" or (s.object, s.field) == FOUND[kind],
+    )
+    builder.run(
+        "rcu-walk",
+        0,
+        {"*": [Part(walker, SELF_ROLE, lambda e: False, lambda e, m: (), walker.method)]},
+        victim=kind,
+        features=frozenset({kind}),
+        labels=of_step,
+    )
+    method = next((p.method for p in teardown), _KINDS[clause.id][1][-1])
+    return Obligation(
+        model,
+        clause,
+        (method, walker.method),
+        target,
+        builder.scenario(),
+        clause.formula,
+        (walker.function,),
+        assumptions([walker]),
+        witness=("access(o)", "destroyed(o)"),
+    )
