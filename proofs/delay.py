@@ -14,7 +14,7 @@ from .obligation import (
     Question,
     assumptions,
     cells_of,
-    frees,
+    freed_events,
     gaps,
     missing,
     plain,
@@ -137,7 +137,7 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     yield from gaps(model, clause, [*teardown, *walkers])
     targets: dict[tuple[str, str, str, bool], Event] = {}
     for program in teardown:
-        for event in [*frees(program), *_vague(program)]:
+        for event in [*freed_events(program), *_vague(program)]:
             if (
                 kind != "super"
                 and root(event.object) == "sb"
@@ -246,7 +246,7 @@ def _delay_one(
     sure = [e for e in accesses if e.kind != "opaque" and not e.debug]
     doubtful = [e for e in accesses if e.kind == "opaque" and not e.debug]
     debug = [e for e in accesses if e.debug]
-    frees = [e for p in teardown if p.method == method for e in frees(p) if same(e)]
+    frees = [e for p in teardown if p.method == method for e in freed_events(p) if same(e)]
     vague = [e for p in teardown if p.method == method for e in _vague(p) if _reaches(e, path, same)]
     found: list[Question] = []
     if frees and sure:

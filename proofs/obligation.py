@@ -97,7 +97,7 @@ def assumptions(programs: Iterable[Program]) -> tuple[str, ...]:
         handed = sorted(
             {
                 e.object.removeprefix("call:").split("@")[0]
-                for e in frees(program)
+                for e in freed_events(program)
                 if e.object.startswith("call:")
             }
         )
@@ -122,7 +122,7 @@ def destructions(event: Event) -> Iterator[Event]:
         yield from destructions(then)
 
 
-def frees(program: Program) -> Iterator[Event]:
+def freed_events(program: Program) -> Iterator[Event]:
     for event in program.events:
         yield from destructions(event)
 

@@ -14,7 +14,7 @@ from .obligation import (
     assumptions,
     cell_of,
     destructions,
-    frees,
+    freed_events,
     gaps,
     missing,
     programs_of,
@@ -243,7 +243,10 @@ def double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         return
     yield from gaps(model, clause, teardown)
     frees = [
-        (p, e) for p in teardown for e in frees(p) if e.object.startswith("dentry->") and "[" not in e.object
+        (p, e)
+        for p in teardown
+        for e in freed_events(p)
+        if e.object.startswith("dentry->") and "[" not in e.object
     ]
     counts: dict[str, int] = {}
     for _, event in frees:

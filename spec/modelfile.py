@@ -186,7 +186,7 @@ class _Reader:
         definition = self.indexed(self.guards, data, "definition") if kind == "defined" else ()
         return Atom(
             self.take(data, "name", str),
-            kind,  # type: ignore[arg-type]
+            kind,
             self.take(data, "text", str, ""),
             event,
             self.take(data, "key", str, ""),
