@@ -63,10 +63,11 @@ def trace_steps(obligation: Obligation, positions: list[Position]) -> tuple[Trac
     """The trace up to the step that breaks the clause, one line a step, without steps that say nothing."""
     last = _last(obligation, positions)
     lines: list[TraceStep] = []
+    needed = _needed(positions, last)
     for index, position in enumerate(positions[: last + 1]):
         step = position.step
         labels = _labels(position)
-        if step.debug and not labels and step.kind == "read":
+        if step.kind == "read" and step.callback and step.id not in needed:
             continue
         if step.kind in ("lock", "unlock") and step.field == "refcount":
             event = "get" if step.kind == "lock" else "put"
@@ -89,6 +90,19 @@ def trace_steps(obligation: Obligation, positions: list[Position]) -> tuple[Trac
             )
         )
     return tuple(lines)
+
+
+def _needed(positions: list[Position], last: int) -> set[str]:
+    """The reads that the story needs: those through which what is freed and what is touched is reached."""
+    vias = {p.step.id: p.step.via for p in positions}
+    needed = {p.step.id for p in positions if ("fetch(o)", "any") in p.step.labels}
+    told = [p.step.id for p in positions if p.step.kind in ("free", "defer")] + [positions[last].step.id]
+    for step in told:
+        current: str | None = step
+        while current is not None and current not in needed:
+            needed.add(current)
+            current = vias.get(current)
+    return needed
 
 
 def _note(obligation: Obligation, position: Position, labels: set[str], last: bool) -> str:

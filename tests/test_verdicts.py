@@ -1,0 +1,89 @@
+"""Verdicts on real kernels against what was established by reading their source.
+
+`tests/expected/VERSION.tsv` has a row for each filesystem, table and clause: the verdict and the reason, with
+the file and line that was read. Models are checked everywhere; trees where DENTRYPROOF_TREES names a folder
+that holds them.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from dentryproof.proofs.engine import Request, kernels, run
+from dentryproof.proofs.verdict import clause_verdicts
+from dentryproof.reader.tree import Tree
+from dentryproof.spec.vfs import version
+
+EXPECTED = Path(__file__).parent / "expected"
+
+GROUP_INFO = "entry->group_info of the access cache: the reader tells list elements apart by their list"
+LARGE_FREE = "kvfree() of a large group_info may sleep; the table of kernel functions says that it does not"
+NFS_50 = "more of nfs 5.0.1 than the reader follows: unknown"
+DISAGREEMENTS = {
+    ("6.1", "rcu-delay-inode"): GROUP_INFO,
+    ("6.12", "rcu-delay-inode"): GROUP_INFO,
+    ("6.1", "no-blocking"): LARGE_FREE,
+    ("6.12", "no-blocking"): LARGE_FREE,
+    ("5.0.1", "rcu-delay-dentry"): NFS_50,
+    ("5.0.1", "rcu-delay-inode"): NFS_50,
+    ("5.0.1", "null-inode"): NFS_50,
+}
+"""Where the tool is known to disagree with the source, on nfs: kernel and clause, and why."""
+
+ROWS = [
+    (path.stem, row["filesystem"], row["table"], row["clause"], row["verdict"])
+    for path in sorted(EXPECTED.glob("*.tsv"))
+    for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines(), delimiter="\t")
+]
+
+
+def _cases() -> list[object]:
+    found = []
+    for kernel, filesystem, table, clause, verdict in ROWS:
+        why = DISAGREEMENTS.get((kernel, clause)) if filesystem in ("nfs", "nfs4") else None
+        marks = [pytest.mark.xfail(strict=True, reason=why)] if why else []
+        name = f"{kernel}-{table}-{clause}"
+        found.append(pytest.param(kernel, filesystem, table, clause, verdict, marks=marks, id=name))
+    return found
+
+
+@cache
+def _trees() -> dict[str, Path]:
+    folder = os.environ.get("DENTRYPROOF_TREES")
+    found = {}
+    for path in sorted(Path(folder).iterdir()) if folder else ():
+        if (path / "Makefile").is_file():
+            found[Tree(path).version] = path
+    return found
+
+
+def _same(kernel: str, other: str) -> bool:
+    return version(other)[: len(version(kernel))] == version(kernel)
+
+
+@cache
+def _decided(kernel: str, filesystem: str, tree: Path | None) -> dict[tuple[str, str], str]:
+    report = run(Request(filesystems=(filesystem,), linux=tree, kernel=None if tree else kernel))
+    return {
+        (v.table, v.clause): v.verdict.value + (" (debug build only)" if v.debug_only else "")
+        for v in clause_verdicts(report.results)
+    }
+
+
+@pytest.mark.parametrize(("kernel", "filesystem", "table", "clause", "verdict"), _cases())
+def test_models(kernel: str, filesystem: str, table: str, clause: str, verdict: str) -> None:
+    assert any(_same(kernel, k) for k in kernels())
+    assert _decided(kernel, filesystem, None)[(table, clause)] == verdict
+
+
+@pytest.mark.parametrize(("kernel", "filesystem", "table", "clause", "verdict"), _cases())
+def test_trees(kernel: str, filesystem: str, table: str, clause: str, verdict: str) -> None:
+    tree = next((p for v, p in _trees().items() if _same(kernel, v)), None)
+    if tree is None:
+        pytest.skip(f"no tree of kernel {kernel}: see tests/get-trees, and name a folder in DENTRYPROOF_TREES")
+    assert _decided(kernel, filesystem, tree)[(table, clause)] == verdict
