@@ -68,10 +68,7 @@ def _simplest(
         threads = tuple(
             replace(
                 t,
-                steps=tuple(
-                    s if s.id == only else replace(s, labels=s.labels - ACCESSES)
-                    for s in t.steps
-                ),
+                steps=tuple(s if s.id == only else replace(s, labels=s.labels - ACCESSES) for s in t.steps),
             )
             for t in obligation.scenario.threads
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -19,6 +19,8 @@ from .names import unknown
 from .verdict import ClauseEntry, ContractAnswer, ModelText, OverlapAnswer, Report, Result
 
 if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
+
     from ..reader.tables import Unit
     from ..reader.tree import Tree
 
@@ -131,76 +133,115 @@ def _tree_units(tree: Tree, request: Request) -> list[Unit]:
     return list(chosen.values())
 
 
-def _sources(request: Request) -> tuple[str, str, str, Iterator[Model]]:
-    """(kind, kernel, location, models)."""
+def _meant(model: Model, request: Request) -> bool:
+    """Whether the user's words mean this table: all tables of a filesystem, unless one is named itself."""
+    named = any(name == model.table for name in request.filesystems)
+    return request.everything or named or any(name in model.names for name in request.filesystems)
+
+
+def _read(request: Request, kernel: str, folder: str | None, unit: Unit | None = None) -> list[Model]:
+    """The models of one unit of a tree, or (without a tree) of what the installation keeps."""
     if request.linux is None:
-        kernel = _kept_kernel(request.kernel)
-        return "models", kernel, "", _kept_models(kernel, request.filesystems, request.everything)
+        return list(_kept_models(kernel, request.filesystems, request.everything))
+    from ..reader.extract import models
+    from ..reader.tables import unit_at
     from ..reader.tree import Tree
 
-    tree = Tree(request.linux)
-    kernel = request.kernel or tree.version
-    version(kernel)
-    return "tree", kernel, str(request.linux), _read(tree, kernel, _tree_units(tree, request), request)
-
-
-def _read(tree: Tree, kernel: str, units: list[Unit], request: Request) -> Iterator[Model]:
-    from ..reader.extract import models
-
-    for number, unit in enumerate(units):
-        if request.progress:
-            request.progress(number, len(units), unit.names[0])
-        found = models(tree, unit, kernel)
-        yield from (m for m in found if len(found) == 1 or request.everything or _meant(m, request))
-
-
-def _meant(model: Model, request: Request) -> bool:
-    tables = {m for m in request.filesystems if m == model.table}
-    return not tables or model.table in tables
+    if unit is None:
+        unit = unit_at(Tree(request.linux), folder or "")
+    return [m for m in models(unit.tree, unit, kernel) if _meant(m, request)]
 
 
 # -- answers -------------------------------------------------------------------------------------------
 
 
-def run(request: Request) -> Report:
-    """Decide every obligation that the request asks for.
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one unit of work came to."""
 
-    UsageError, InputError for what cannot be found or read; InternalError if the tool contradicts itself.
-    """
-    started = time.monotonic()
+    results: tuple[Result, ...]
+    tables: int
+    events: int
+
+
+def _decide_models(models: list[Model], request: Request, kernel: str) -> _Answer:
     from .decide import decide
     from .obligation import Obligation
     from .obligations import questions
 
-    if not request.filesystems and not request.everything:
-        raise UsageError("name a filesystem, or --all")
-    wanted = [clause(c) for c in (request.clauses or clause_ids())]
-    kind, kernel, location, found = _sources(request)
     side = vfs(kernel)
     results: list[Result] = []
-    events = tables = 0
-    for model in found:
-        tables += 1
-        events += sum(len(p.events) for p in model.programs)
-        for c in wanted:
+    for model in models:
+        for c in (clause(name) for name in request.clauses or clause_ids()):
             for question in questions(model, c, side):
-                results.append(
-                    decide(question, request.solver, request.timeout)
-                    if isinstance(question, Obligation)
-                    else question
-                )
-    if not tables:
-        raise InputError(f"{location}: none of the filesystems named has a dentry operations table")
+                if isinstance(question, Obligation):
+                    results.append(decide(question, request.solver, request.timeout))
+                else:
+                    results.append(question)
+    events = sum(len(p.events) for m in models for p in m.programs)
+    return _Answer(tuple(results), len(models), events)
+
+
+def _unit_answer(request: Request, kernel: str, folder: str) -> _Answer:
+    """One unit of a tree, in a process of its own: it takes and returns only what can be sent."""
+    return _decide_models(_read(request, kernel, folder), request, kernel)
+
+
+def _answers(request: Request, kernel: str) -> Iterator[_Answer]:
+    if request.linux is None:
+        yield _decide_models(_read(request, kernel, None), request, kernel)
+        return
+    from ..reader.tree import Tree
+
+    units = _tree_units(Tree(request.linux), request)
+    report = request.progress or (lambda done, total, name: None)
+    if request.jobs <= 1 or len(units) <= 1:
+        for number, unit in enumerate(units):
+            report(number, len(units), unit.names[0])
+            yield _decide_models(_read(request, kernel, None, unit), request, kernel)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+
+    plain = replace(request, progress=None)
+    with ProcessPoolExecutor(
+        min(request.jobs, len(units)), max_tasks_per_child=4, mp_context=_context()
+    ) as pool:
+        futures = [pool.submit(_unit_answer, plain, kernel, u.folder) for u in units]
+        for number, (unit, future) in enumerate(zip(units, futures, strict=True)):
+            report(number, len(units), unit.names[0])
+            yield future.result()
+
+
+def _context() -> BaseContext:
+    """Workers start afresh: the solver's library is not safe to fork once it was used."""
+    import multiprocessing
+
+    return multiprocessing.get_context("spawn")
+
+
+def run(request: Request) -> Report:
+    """Decide every obligation that the request asks for, `jobs` units at a time.
+
+    UsageError, InputError for what cannot be found or read; InternalError if the tool contradicts itself.
+    """
+    started = time.monotonic()
+    if not request.filesystems and not request.everything:
+        raise UsageError("name a filesystem, or --all")
+    kernel = _any_kernel(request) if request.linux else _kept_kernel(request.kernel)
+    answers = list(_answers(request, kernel))
+    results = tuple(r for a in answers for r in a.results)
+    if not any(a.tables for a in answers):
+        raise InputError(f"{request.linux}: none of the filesystems named has a dentry operations table")
     return Report(
-        kind,
+        "tree" if request.linux else "models",
         kernel,
-        location,
-        tuple(results),
+        str(request.linux or ""),
+        results,
         (),
         time.monotonic() - started,
         {
-            "tables": tables,
-            "events": events,
+            "tables": sum(a.tables for a in answers),
+            "events": sum(a.events for a in answers),
             "obligations": len(results),
             "solver_seconds": sum(r.seconds for r in results),
         },
@@ -263,5 +304,9 @@ def extract_models(request: Request) -> tuple[ModelText, ...]:
     """Model files of the filesystems named, read from the tree. UsageError without a tree."""
     if request.linux is None:
         raise UsageError("models are read from a kernel tree: give one with --linux DIR")
-    _, kernel, _, found = _sources(request)
+    from ..reader.tree import Tree
+
+    tree = Tree(request.linux)
+    kernel = _any_kernel(request)
+    found = [m for u in _tree_units(tree, request) for m in _read(request, kernel, None, u)]
     return tuple(ModelText(f"{kernel}/{m.filesystem}.{m.table}.json", dump(m)) for m in found)

@@ -103,6 +103,11 @@ def unit_of(tree: Tree, path: str) -> Unit:
     return Unit(path, (path,), tree)
 
 
+def unit_at(tree: Tree, folder: str) -> Unit:
+    """The unit that `Unit.folder` names: a folder, or one file."""
+    return Unit(folder, (folder,) if folder.endswith(".c") else tree.list(folder), tree)
+
+
 def files_with_tables(tree: Tree, folders: tuple[str, ...] = FOLDERS) -> tuple[str, ...]:
     """Paths of the C files that initialise a ``struct dentry_operations``."""
     found: dict[str, None] = {}

@@ -85,5 +85,7 @@ def test_models(kernel: str, filesystem: str, table: str, clause: str, verdict: 
 def test_trees(kernel: str, filesystem: str, table: str, clause: str, verdict: str) -> None:
     tree = next((p for v, p in _trees().items() if _same(kernel, v)), None)
     if tree is None:
-        pytest.skip(f"no tree of kernel {kernel}: see tests/get-trees, and name a folder in DENTRYPROOF_TREES")
+        pytest.skip(
+            f"no tree of kernel {kernel}: see tests/get-trees, and name a folder in DENTRYPROOF_TREES"
+        )
     assert _decided(kernel, filesystem, tree)[(table, clause)] == verdict
