@@ -402,7 +402,10 @@ class Builder:
             if then.kind == "defer":
                 later.append(self._delayed(part, then, step, names, base, cpu, index, later))
         extra.extend(later)
-        return Thread(f"{title} ({cause.id})", tuple(steps), cpu, cause.id)
+        name = f"{title} queued by {cause.source.function}()"
+        if any(t.name == name for t in [*self.threads, *extra]):
+            name += f" ({cause.id})"
+        return Thread(name, tuple(steps), cpu, cause.id)
 
     def _atom(
         self,

@@ -8,15 +8,18 @@ that holds them.
 from __future__ import annotations
 
 import csv
+import json
 import os
 from functools import cache
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from dentryproof.proofs.engine import Request, kernels, run
-from dentryproof.proofs.verdict import clause_verdicts
+from dentryproof.proofs.engine import Request, kernels, overlap_answer, run
+from dentryproof.proofs.verdict import Overlap, clause_verdicts
 from dentryproof.reader.tree import Tree
+from dentryproof.report.json import dump, report_document, schema
 from dentryproof.spec.vfs import version
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -89,3 +92,23 @@ def test_trees(kernel: str, filesystem: str, table: str, clause: str, verdict: s
             f"no tree of kernel {kernel}: see tests/get-trees, and name a folder in DENTRYPROOF_TREES"
         )
     assert _decided(kernel, filesystem, tree)[(table, clause)] == verdict
+
+
+@pytest.mark.parametrize("filesystem", ["autofs", "ceph"])
+def test_reports_are_what_the_schema_says(filesystem: str) -> None:
+    for kernel in kernels():
+        report = run(Request(filesystems=(filesystem,), kernel=kernel))
+        jsonschema.validate(json.loads(dump(report_document(report))), schema())
+
+
+@pytest.mark.parametrize("kernel", ["5.0.1", "6.1", "6.12", "6.14"])
+def test_teardown_overlaps_only_the_lockless_methods(kernel: str) -> None:
+    """The mail: d_prune() and d_release() overlap only lockless d_hash, d_compare, d_revalidate, d_manage."""
+    answer = overlap_answer(Request(kernel=kernel))
+    for teardown in ("d_prune", "d_release"):
+        others = {
+            p.left if p.right == teardown else p.right
+            for p in answer.pairs
+            if teardown in (p.left, p.right) and p.overlap is not Overlap.NEVER
+        }
+        assert others == {"d_hash", "d_compare", "d_revalidate", "d_manage"}
