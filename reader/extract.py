@@ -16,7 +16,7 @@ from .execute import MAX_CALLS, Executor, parameters
 from .parse import parse
 from .recorder import MAX_DEFINED, Abandon
 from .relevance import Relevance, wanted
-from .source import SourceFile
+from .source import Definition, SourceFile
 from .tables import Table, Unit
 from .tree import Scope, Tree
 from .types import Types
@@ -127,7 +127,7 @@ class _Extractor:
         for file in self.unit.files:
             found = _LINK.search(file.code)
             if found:
-                at = Source("fs/namei.c", 0, "pick_link")
+                at = Source("", 0, "pick_link")
                 events = [
                     Event("read", "inode", "i_link", source=at, type="inode", note="inode->i_link"),
                     Event(
@@ -222,15 +222,14 @@ class _Extractor:
         node = next((c for c in piece.root.named_children if c.type == "function_definition"), None)
         names = parameters(piece, node) if node is not None else []
         try:
-            result = executor.run(job.function, job.file, self._arguments(job, names))
-            self._ended(executor, job, result)
+            executor.run(job.function, job.file, self._arguments(job, names))
+            self._ended(executor, file, definition)
         except (Abandon, TooLarge, RecursionError) as stop:
-            if not executor.record.gaps:
-                executor.record.condition = TRUE
-                executor.record.gap(
-                    f"{job.function}() is too large to follow ({type(stop).__name__})",
-                    Source(file.path, file.line(definition.start), job.function),
-                )
+            executor.record.condition = TRUE
+            executor.record.gap(
+                f"{job.function}() is too large to follow ({type(stop).__name__})",
+                Source(file.path, file.line(definition.start), job.function),
+            )
         try:
             if _is_teardown(job) and sum(a.kind == "defined" for a in executor.record.atoms) > MAX_DEFINED:
                 executor.record.summarise()
@@ -258,10 +257,10 @@ class _Extractor:
             executor.statements,
         )
 
-    def _ended(self, executor: Executor, job: _Job, result: Multi) -> None:
-        del result
+    def _ended(self, executor: Executor, file: SourceFile, definition: Definition) -> None:
         executor.record.condition = TRUE
-        executor.record.emit(Event("return", source=Source(job.file.path, 0, job.function)))
+        end = Source(file.path, file.line(definition.end - 1), definition.name)
+        executor.record.emit(Event("return", source=end, note="returns"))
 
     def _undefined(self, executor: Executor, job: _Job) -> Program:
         known = table().get(job.function)
