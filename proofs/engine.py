@@ -10,16 +10,16 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, UsageError
+from ..errors import DentryproofError, InputError, ModelError, UsageError
 from ..spec.contract import clause, clauses
 from ..spec.modelfile import dump, load
 from ..spec.program import Model
 from ..spec.vfs import version, vfs
 from .names import unknown
-from .verdict import ClauseEntry, ContractAnswer, ModelText, OverlapAnswer, Report, Result
+from .verdict import ClauseEntry, ContractAnswer, ModelText, OverlapAnswer, Report, Result, Verdict
 
 if TYPE_CHECKING:
-    from multiprocessing.context import BaseContext
+    from multiprocessing.connection import Connection
 
     from ..reader.tables import Unit
     from ..reader.tree import Tree
@@ -102,7 +102,15 @@ def _kept_models(kernel: str, names: Iterable[str], everything: bool) -> Iterato
             raise unknown("filesystem", name, sorted(index))
         chosen.update({f.name: f for f in index[name]})
     for file in files if everything else chosen.values():
-        yield load(file.read_text(encoding="utf-8"), f"{kernel}/{file.name}")
+        yield load(_text(file), f"{kernel}/{file.name}")
+
+
+def _text(file: Traversable) -> str:
+    """The text of a model file; ModelError if it is none."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{file.name}: not UTF-8 at byte {error.start}") from None
 
 
 def _names_in(file: Traversable) -> tuple[str, ...]:
@@ -110,11 +118,13 @@ def _names_in(file: Traversable) -> tuple[str, ...]:
     import json
     import re
 
-    with file.open(encoding="utf-8") as stream:
-        head = stream.read(65536)
+    head = _text(file)[:65536]
     names = re.search(r'^"names": (\[.*?\])', head, re.M)
     table = re.search(r'^"table": "(\w+)"', head, re.M)
-    found = tuple(json.loads(names.group(1))) if names else ()
+    try:
+        found = tuple(str(n) for n in json.loads(names.group(1))) if names else ()
+    except ValueError:
+        raise ModelError(f"{file.name}: field 'names' is no list of texts") from None
     return (*found, table.group(1)) if table else found
 
 
@@ -200,23 +210,56 @@ def _answers(request: Request, kernel: str) -> Iterator[_Answer]:
             report(number, len(units), unit.names[0])
             yield _decide_models(_read(request, kernel, None, unit), request, kernel)
         return
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor
 
-    plain = replace(request, progress=None)
-    with ProcessPoolExecutor(
-        min(request.jobs, len(units)), max_tasks_per_child=4, mp_context=_context()
-    ) as pool:
-        futures = [pool.submit(_unit_answer, plain, kernel, u.folder) for u in units]
+    with ThreadPoolExecutor(min(request.jobs, len(units))) as pool:
+        futures = [pool.submit(_apart, request, kernel, u) for u in units]
         for number, (unit, future) in enumerate(zip(units, futures, strict=True)):
             report(number, len(units), unit.names[0])
             yield future.result()
 
 
-def _context() -> BaseContext:
-    """Workers start afresh: the solver's library is not safe to fork once it was used."""
+def _apart(request: Request, kernel: str, unit: Unit) -> _Answer:
+    """One unit in a process of its own, started afresh: the solver's library is not safe to fork once used.
+
+    If that process dies, the unit's tables are unknown and the others unaffected.
+    """
     import multiprocessing
 
-    return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_send, args=(there, replace(request, progress=None), kernel, unit.folder), daemon=True
+    )
+    process.start()
+    there.close()
+    try:
+        answer = here.recv()
+    except EOFError:
+        answer = None
+    process.join()
+    if isinstance(answer, DentryproofError):
+        raise answer
+    if isinstance(answer, _Answer):
+        return answer
+    why = answer if isinstance(answer, str) else f"its process ended with status {process.exitcode}"
+    tables = unit.tables("dentry_operations")
+    results = [
+        Result(unit.names[0], t.name, c, (), "", Verdict.UNKNOWN, reason=f"{unit.folder}: {why}")
+        for t in tables
+        for c in request.clauses or clause_ids()
+    ]
+    return _Answer(tuple(results), len(tables), 0)
+
+
+def _send(pipe: Connection, request: Request, kernel: str, folder: str) -> None:
+    """The body of such a process: the answer, or the error, through `pipe`."""
+    try:
+        pipe.send(_unit_answer(request, kernel, folder))
+    except DentryproofError as error:
+        pipe.send(error)
+    except Exception as error:
+        pipe.send(f"internal error: {type(error).__name__}: {error}")
 
 
 def run(request: Request) -> Report:

@@ -74,7 +74,7 @@ class Builder:
 
     def scenario(self, initial: Iterable[tuple[tuple[str, str], str]] = ()) -> Scenario:
         """The scenario, without locks that only one thread takes (they exclude nobody)."""
-        threads = _shared_locks_only(self.threads)
+        threads = _shared_locks_only(_named_apart(self.threads))
         used = {name for t in threads for s in t.steps for cube in s.guard for name, _ in cube}
         for atom in reversed(self.atoms.values()):
             if atom.name in used:
@@ -402,10 +402,7 @@ class Builder:
             if then.kind == "defer":
                 later.append(self._delayed(part, then, step, names, base, cpu, index, later))
         extra.extend(later)
-        name = f"{title} queued by {cause.source.function}()"
-        if any(t.name == name for t in [*self.threads, *extra]):
-            name += f" ({cause.id})"
-        return Thread(name, tuple(steps), cpu, cause.id)
+        return Thread(f"{title} queued by {cause.source.function}()", tuple(steps), cpu, cause.id)
 
     def _atom(
         self,
@@ -471,6 +468,16 @@ def _conjoin(a: Guard, b: Guard) -> Guard:
     if a == TRUE:
         return b
     return tuple((*x, *y) for x in a for y in b)
+
+
+def _named_apart(threads: list[Thread]) -> list[Thread]:
+    seen: dict[str, int] = {}
+    apart = []
+    for thread in threads:
+        seen[thread.name] = seen.get(thread.name, 0) + 1
+        number = seen[thread.name]
+        apart.append(replace(thread, name=f"{thread.name} #{number}") if number > 1 else thread)
+    return apart
 
 
 def _shared_locks_only(threads: list[Thread]) -> list[Thread]:

@@ -17,10 +17,12 @@ from .obligation import (
     freed_events,
     gaps,
     missing,
+    plain,
     programs_of,
     teardown_of,
 )
 from .scenarios import FOUND, SELF_ROLE, Builder, Label, Part
+from .verdict import Result, Verdict
 
 
 def _alone(
@@ -49,6 +51,24 @@ def _alone(
         keep=lambda s: s.verb == "call",
     )
     return builder.scenario()
+
+
+def _unfollowed(
+    model: Model, clause: Clause, programs: Iterable[Program], handed: Callable[[str], bool]
+) -> Iterator[Result]:
+    """Unknown for calls that are not followed and are handed what the clause is about."""
+    for program in programs:
+        names = sorted(
+            {e.note for e in program.events if e.kind == "opaque" and not e.debug and handed(e.object)}
+        )
+        if names:
+            listed = ", ".join(n if n.endswith(")") else n + "()" for n in names)
+            reason = f"{program.function}() hands {listed} what the clause is about, and that is not followed"
+            yield plain(model, clause, Verdict.UNKNOWN, reason, (program.method,))
+
+
+def _is_dentry(path: str) -> bool:
+    return path == "dentry"
 
 
 def no_blocking(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
@@ -93,6 +113,7 @@ def prune(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         yield missing(model, clause, ["d_prune"])
         return
     yield from gaps(model, clause, programs)
+    yield from _unfollowed(model, clause, programs, _is_dentry)
     for program in programs:
         yield from {
             "prune-keeps-locks": _prune_locks,
@@ -183,6 +204,7 @@ def dead(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         return
     teardown = teardown_of(model, clause.binds)
     yield from gaps(model, clause, teardown)
+    yield from _unfollowed(model, clause, teardown, _is_dentry)
 
     def counts(event: Event) -> bool:
         return event.kind == "get" and event.object == "dentry" and event.value != "not-dead"
@@ -251,6 +273,7 @@ def double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     counts: dict[str, int] = {}
     for _, event in frees:
         counts[event.object] = counts.get(event.object, 0) + 1
+    yield from _unfollowed(model, clause, teardown, lambda path: path in counts)
     for path in sorted(counts) or ["dentry"]:
         cell = cell_of(path)
         live = {cell} if cell else set()
@@ -369,6 +392,7 @@ def rcu_store(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         yield missing(model, clause, ["d_revalidate"])
         return
     yield from gaps(model, clause, programs)
+    yield from _unfollowed(model, clause, programs, _is_dentry)
 
     def labels(event: Event, _: str) -> Iterator[Label]:
         if event.kind == "write" and event.object == "dentry" and event.field != "d_time":

@@ -109,7 +109,7 @@ class _Extractor:
                 tuple(p for p in [*programs, *shared] if p is not None),
                 own.slots,
                 self._private_bdi(),
-                tuple(self._facts()),
+                tuple(sorted(self._facts())),
                 tuple(sorted((f.path, f.sha256) for f in self._used(own))),
                 READER_VERSION,
                 gaps,

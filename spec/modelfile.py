@@ -11,10 +11,20 @@ import json
 from typing import Any
 
 from ..errors import ModelError
+from .contract import clauses
 from .program import EVENT_KINDS, Atom, Event, Gap, Guard, Model, Program, Source
+from .vfs import every_method, vfs
 
 FORMAT = 1
 ATOM_KINDS = frozenset({"nonnull", "stable", "free", "defined"})
+
+
+VALUES = {
+    "lock": ("exclusive", "shared"),
+    "unlock": ("exclusive", "shared"),
+    "write": ("null", "new", "other"),
+}
+"""What an event of a kind may have as its value, where that is not free text."""
 
 
 class _Writer:
@@ -208,6 +218,19 @@ class _Reader:
                         f"a guard speaks of atom {name!r}, which {data.get('method')!r} does not have by then"
                     )
 
+    def checked(self, event: Event, names: set[str], data: Any) -> None:
+        """The guards of an event and of what it defers, and the values that its kind allows."""
+        self.known(event.guard, names, data)
+        allowed = {
+            "lock": ("exclusive", "shared"),
+            "unlock": ("exclusive", "shared"),
+            "write": ("null", "new", "other"),
+        }
+        if event.kind in allowed and event.value not in allowed[event.kind]:
+            raise self.fail(f"a {event.kind} event has the value {event.value!r}")
+        for then in event.then:
+            self.checked(then, names, data)
+
     def program(self, data: Any) -> Program:
         events = self.take(data, "events", list)
         atoms = tuple(self.atom(a, len(events)) for a in self.take(data, "atoms", list))
@@ -217,7 +240,12 @@ class _Reader:
             self.known(atom.definition, names, data)
             names.add(atom.name)
         for event in read:
-            self.known(event.guard, names, data)
+            self.checked(event, names, data)
+        method, mode = self.take(data, "method", str), self.take(data, "mode", str)
+        if method not in every_method():
+            raise self.fail(f"no method {method!r}")
+        if mode not in ("rcu", "ref", ""):
+            raise self.fail(f"no mode {mode!r}: rcu, ref or nothing")
         return Program(
             self.take(data, "method", str),
             self.take(data, "function", str),
@@ -236,7 +264,7 @@ class _Reader:
             (str(a), str(b))
             for a, b in (s for s in self.take(d, "slots", list) if isinstance(s, list) and len(s) == 2)
         )
-        return Model(
+        model = Model(
             self.take(d, "kernel", str),
             self.take(d, "filesystem", str),
             tuple(map(str, self.take(d, "names", list))),
@@ -250,6 +278,11 @@ class _Reader:
             self.take(d, "reader", str),
             tuple(self.gap(g) for g in self.take(d, "gaps", list, [])),
         )
+        bound = {m for c in clauses() for m in c.binds}
+        for method, function in model.slots:
+            if method in bound and vfs(model.kernel).callback(method) and not model.program(method):
+                raise self.fail(f"the table has {function}() as {method}, and there is no program of it")
+        return model
 
 
 def load(text: str, name: str) -> Model:

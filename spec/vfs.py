@@ -128,6 +128,12 @@ def _data() -> dict[str, object]:
 
 
 @cache
+def every_method() -> frozenset[str]:
+    """The methods of all kernel versions."""
+    return frozenset(c["method"] for c in _data()["callback"])  # type: ignore[attr-defined]
+
+
+@cache
 def vfs(kernel: str) -> Vfs:
     """The VFS side for `kernel`. UsageError if it is no version; the newest range serves newer kernels."""
     version(kernel)
