@@ -27,7 +27,10 @@ EXPECTED = Path(__file__).parent / "expected"
 GROUP_INFO = "entry->group_info of the access cache: the reader tells list elements apart by their list"
 LARGE_FREE = "kvfree() of a large group_info may sleep; the table of kernel functions says that it does not"
 NFS_50 = "more of nfs 5.0.1 than the reader follows: unknown"
+FAR_BELOW = "nfs_call_unlink() lies beyond the statements that are followed: unknown"
 DISAGREEMENTS = {
+    ("6.1", "no-double-free"): FAR_BELOW,
+    ("6.12", "no-double-free"): FAR_BELOW,
     ("6.1", "rcu-delay-inode"): GROUP_INFO,
     ("6.12", "rcu-delay-inode"): GROUP_INFO,
     ("6.1", "no-blocking"): LARGE_FREE,
