@@ -121,8 +121,23 @@ def _violated(obligation: Obligation, encoding: Encoding, outcome: Outcome, resu
 
 
 def _forgotten(obligation: Obligation, positions: list[Position]) -> bool:
-    vague = {a.name for a in obligation.scenario.atoms if a.text.startswith(IMPRECISE)}
-    return any(name in vague for p in positions for cube in p.step.guard for name, _ in cube)
+    """Whether the trace may rest on a path condition that was lost: for null-inode one of a step taken, for
+    clauses about what is missing (a lock not dropped) one of any step that the clause speaks of."""
+    atoms = {a.name: a for a in obligation.scenario.atoms}
+    if obligation.clause.id == "null-inode":
+        guards = [p.step.guard for p in positions]
+        return any(atoms[n].text.startswith(IMPRECISE) for g in guards for cube in g for n, _ in cube)
+    todo = [n for s in obligation.scenario.steps if s.labels for cube in s.guard for n, _ in cube]
+    seen: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in seen or name not in atoms:
+            continue
+        seen.add(name)
+        if atoms[name].text.startswith(IMPRECISE):
+            return True
+        todo += [n for cube in atoms[name].definition for n, _ in cube]
+    return False
 
 
 def _proved(
