@@ -165,7 +165,7 @@ class Calls:
         values = [x.value(a) for a in args]
         if found and not found[0][0].path.endswith(".h") and x.irrelevant(found, values):
             return self._pointer(name, node)
-        if found and x.follows(found[0][0]):
+        if found and x.follows(*found[0]):
             return x.run(name, x.frame.file, values)
         if found and x.harmless(found):
             return self._pointer(name, node)
@@ -200,7 +200,7 @@ class Calls:
             return self._effects(known, values, [], node)
         if found and not found[0][0].path.endswith(".h") and x.irrelevant(found, values):
             return self._pointer(name, node)
-        if found and x.follows(found[0][0]):
+        if found and x.follows(*found[0]):
             return x.run(name, x.frame.file, values)
         if found and x.harmless(found):
             return self._pointer(name, node)

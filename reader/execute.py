@@ -152,10 +152,11 @@ class Executor:
         names = {n.removesuffix(COUNTED) for f, d in found for n in self.relevance.destroys(f, d)}
         return "own" if UNTOLD in names else "own:" + ",".join(sorted(names))
 
-    def follows(self, file: SourceFile) -> bool:
-        """Whether a call into `file` is still followed: not after so many statements that a program nears its
-        limit, nor below `depth`, where only inline functions of headers are."""
-        if file.path.endswith(".h"):
+    def follows(self, file: SourceFile, definition: Definition) -> bool:
+        """Whether a call of a function is still followed: not after so many statements that a program
+        nears its limit, nor below `depth`, where only inline functions of headers are, and functions
+        annotated to return with other locks than they were entered with."""
+        if file.path.endswith(".h") or _passes_lock(file, definition):
             return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < MAX_DEPTH
         limit = MAX_FOLLOWED if self.relevance is None or self.relevance.what.waits else MAX_FOLLOWED // 3
         return self.statements < limit and len(self.frames) < self.depth
@@ -280,6 +281,8 @@ class Executor:
                 if position < len(arguments):
                     frame.env[name] = [(g, retype(v, ctype)) for g, v in arguments[position]]
             self.statement(body)
+            if self.record.condition != FALSE:
+                frame.returned.append((self.record.condition, Const(0)))
             for under, release in reversed(frame.cleanups):
                 self.record.condition = under
                 release()
@@ -1303,6 +1306,12 @@ def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
         left, right = _bits(symbol[1]), _bits(symbol[2])
         return None if left is None or right is None else left | right
     return frozenset({symbol}) if symbol[0] in ("c", "param") else None
+
+
+def _passes_lock(file: SourceFile, definition: Definition) -> bool:
+    """Whether a function is annotated as not returning with the locks that it was entered with."""
+    head = file.code[definition.start : file.code.find("{", definition.start)]
+    return "__acquires(" in head or "__releases(" in head
 
 
 def _yields_pointer(file: SourceFile, definition: Definition) -> bool:

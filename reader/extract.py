@@ -222,8 +222,8 @@ class _Extractor:
         node = next((c for c in piece.root.named_children if c.type == "function_definition"), None)
         names = parameters(piece, node) if node is not None else []
         try:
-            executor.run(job.function, job.file, self._arguments(job, names))
-            self._ended(executor, file, definition)
+            result = executor.run(job.function, job.file, self._arguments(job, names))
+            self._ended(executor, file, definition, result)
         except (Abandon, TooLarge, RecursionError) as stop:
             executor.record.condition = TRUE
             executor.record.gap(
@@ -257,8 +257,11 @@ class _Extractor:
             executor.statements,
         )
 
-    def _ended(self, executor: Executor, file: SourceFile, definition: Definition) -> None:
-        executor.record.condition = TRUE
+    def _ended(self, executor: Executor, file: SourceFile, definition: Definition, result: Multi) -> None:
+        """The step at which the method returns; paths that the loop bound cuts off do not get there."""
+        executor.record.condition = FALSE
+        for condition, _ in result:
+            executor.record.condition = executor.bdd.disjoin(executor.record.condition, condition)
         end = Source(file.path, file.line(definition.end - 1), definition.name)
         executor.record.emit(Event("return", source=end, note="returns"))
 
