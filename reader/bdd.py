@@ -24,6 +24,14 @@ class _OverBudget(Exception):
     pass
 
 
+Literal = tuple[int, bool]
+"""A variable and its polarity."""
+
+
+def _refuse() -> int:
+    raise _OverBudget
+
+
 class Bdd:
     """A manager of conditions over variables 0, 1, 2, ...; a condition is an int.
 
@@ -41,6 +49,7 @@ class Bdd:
         self._and: dict[tuple[int, int], int] = {}
         self._or: dict[tuple[int, int], int] = {}
         self._not: dict[int, int] = {FALSE: TRUE, TRUE: FALSE}
+        self._implied: dict[int, frozenset[Literal]] = {TRUE: frozenset()}
 
     def _node(self, var: int, low: int, high: int) -> int:
         if low == high:
@@ -58,6 +67,10 @@ class Bdd:
     def variable(self, var: int) -> int:
         """The condition that variable `var` is true."""
         return self._node(var, FALSE, TRUE)
+
+    def top(self, a: int) -> int:
+        """The first variable that `a`, which is no constant, tests."""
+        return self._nodes[a][0]
 
     def negate(self, a: int) -> int:
         """not a."""
@@ -143,26 +156,52 @@ class Bdd:
 
     def implied(self, a: int) -> list[tuple[int, bool]]:
         """The literals that `a` implies, by variable; none for FALSE."""
-        return sorted(self._implied(a, {TRUE: frozenset()})) if a != FALSE else []
+        return sorted(self._implied_by(a)) if a != FALSE else []
 
-    def _implied(self, a: int, memo: dict[int, frozenset[tuple[int, bool]]]) -> frozenset[tuple[int, bool]]:
-        if a not in memo:
+    def _implied_by(self, a: int) -> frozenset[Literal]:
+        found = self._implied.get(a)
+        if found is None:
             var, low, high = self._nodes[a]
             if low == FALSE:
-                memo[a] = self._implied(high, memo) | {(var, True)}
+                found = self._implied_by(high) | {(var, True)}
             elif high == FALSE:
-                memo[a] = self._implied(low, memo) | {(var, False)}
+                found = self._implied_by(low) | {(var, False)}
             else:
-                memo[a] = self._implied(low, memo) & self._implied(high, memo)
-        return memo[a]
+                found = self._implied_by(low) & self._implied_by(high)
+            self._implied[a] = found
+        return found
 
-    def products(self, a: int) -> tuple[tuple[tuple[int, bool], ...], ...]:
-        """An irredundant sum of products of `a`: cubes of (variable, polarity), sorted."""
-        budget, self.budget = self.budget, self.limit
+    def gathered(
+        self,
+        a: int,
+        literal: Callable[[int, bool], frozenset[Literal]],
+        memo: dict[int, frozenset[Literal]],
+    ) -> frozenset[Literal]:
+        """What every path through `a` implies, where taking variable `v` with polarity `p` implies
+        ``literal(v, p)``; nothing for FALSE. `memo` keeps answers for one `literal` and holds TRUE's."""
+        if a == FALSE:
+            return frozenset()
+        found = memo.get(a)
+        if found is None:
+            var, low, high = self._nodes[a]
+            sides = [
+                self.gathered(b, literal, memo) | literal(var, p) for b, p in ((low, False), (high, True)) if b
+            ]
+            found = memo[a] = frozenset.intersection(*sides)
+        return found
+
+    def products(self, a: int, most: int = 1 << 30) -> tuple[tuple[Literal, ...], ...] | None:
+        """An irredundant sum of products of `a`: cubes of (variable, polarity), sorted. None where it has
+        more than `most` cubes, or work on it outgrows the budget for that many."""
+        budget, self.budget = self.budget, min(self.limit, 64 * most)
+        until = self.arbitrary
+        self.arbitrary = _refuse
         try:
-            cubes, _ = self._products(a, a, {})
+            cubes, _ = self._products(a, a, {}, most)
+        except _OverBudget:
+            return None
         finally:
-            self.budget = budget
+            self.budget, self.arbitrary = budget, until
         return tuple(sorted(cubes))
 
     def _products(
@@ -170,6 +209,7 @@ class Bdd:
         lower: int,
         upper: int,
         memo: dict[tuple[int, int], tuple[list[tuple[tuple[int, bool], ...]], int]],
+        most: int,
     ) -> tuple[list[tuple[tuple[int, bool], ...]], int]:
         if lower == FALSE:
             return [], FALSE
@@ -183,10 +223,12 @@ class Bdd:
         var = min(vl, vu)
         l0, l1 = (ll, hl) if vl == var else (lower, lower)
         u0, u1 = (lu, hu) if vu == var else (upper, upper)
-        c0, f0 = self._products(self.without(l0, u1), u0, memo)
-        c1, f1 = self._products(self.without(l1, u0), u1, memo)
+        c0, f0 = self._products(self.without(l0, u1), u0, memo, most)
+        c1, f1 = self._products(self.without(l1, u0), u1, memo, most)
         rest = self.disjoin(self.without(l0, f0), self.without(l1, f1))
-        c2, f2 = self._products(rest, self.conjoin(u0, u1), memo)
+        c2, f2 = self._products(rest, self.conjoin(u0, u1), memo, most)
+        if len(c0) + len(c1) + len(c2) > most:
+            raise _OverBudget
         cubes = [((var, False), *c) for c in c0] + [((var, True), *c) for c in c1] + c2
         v = self.variable(var)
         cover = self.disjoin(f2, self.disjoin(self.conjoin(self.negate(v), f0), self.conjoin(v, f1)))

@@ -814,6 +814,7 @@ class Calls:
         args: list[tree_sitter.Node],
         node: tree_sitter.Node,
     ) -> Multi | None:
+        self.x.exits += 1
         self.x.record.condition = self.x.bdd.without(
             self.x.record.condition, self.x.truths(values[0]) if values else FALSE
         )
@@ -827,6 +828,7 @@ class Calls:
         args: list[tree_sitter.Node],
         node: tree_sitter.Node,
     ) -> Multi | None:
+        self.x.exits += 1
         self.x.record.condition = FALSE
         return [(TRUE, Const(0))]
 

@@ -70,6 +70,8 @@ class Frame:
     continues: list[int] = field(default_factory=list)
     line: int = 0
     serial: int = 0
+    under: int = TRUE
+    """The caller's condition, within its own activation, at the call."""
     kept: dict[str, Multi] = field(default_factory=dict)
     scopes: list[dict[str, tuple[CType | None, Multi | None]]] = field(default_factory=list)
     cleanups: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
@@ -102,6 +104,9 @@ class Executor:
         self._parsed: dict[tuple[str, int], list[tuple[int, Parsed, SourceFile, Definition]]] = {}
         self._serial = 0
         self._nested = 0
+        self.exits = 0
+        """Returns, gotos and ends of execution so far: none in a statement means that all paths go on."""
+        self._jumps = 0
 
     # -- positions ---------------------------------------------------------------------------------
 
@@ -174,7 +179,7 @@ class Executor:
             saved = self.record.condition
             self.record.condition = self.bdd.conjoin(saved, under)
             if self.record.condition != FALSE:
-                result += self._activate(file, definition, arguments)
+                result += self._under(under, self._activate(file, definition, arguments))
             self.record.condition = saved
         return result
 
@@ -238,9 +243,31 @@ class Executor:
             saved = self.record.condition
             self.record.condition = self.bdd.conjoin(saved, under)
             if self.record.condition != FALSE:
-                result += self.run_piece(file, definition.name, piece, arguments)
+                result += self._under(under, self.run_piece(file, definition.name, piece, arguments))
             self.record.condition = saved
         return result
+
+    def _under(self, condition: int, value: Multi) -> Multi:
+        return value if condition == TRUE else [(self.bdd.conjoin(condition, g), v) for g, v in value]
+
+    def _since(self, index: int) -> int:
+        """The path condition from the activation of frame `index` on; -1: from the program's start."""
+        condition = self.record.condition
+        for frame in self.frames[index + 1 :]:
+            condition = self.bdd.conjoin(frame.under, condition)
+        return condition
+
+    def _owner(self, path: str) -> int:
+        """The index of the frame whose local variable ``local:SERIAL:NAME`` is; -1 if none lives."""
+        serial = int(path.split(":", 2)[1])
+        return next((i for i in range(len(self.frames) - 1, -1, -1) if self.frames[i].serial == serial), -1)
+
+    def _possible(self, value: Multi, index: int) -> Multi:
+        """The alternatives of what frame `index` (-1: no frame's) holds that are possible here."""
+        if len(value) < 2 or index == len(self.frames) - 1:
+            return value
+        here = self._since(index)
+        return [(g, v) for g, v in value if self.bdd.conjoin(g, here) != FALSE]
 
     def bodies(self, file: SourceFile, definition: Definition) -> list[tuple[int, Parsed]]:
         """The parsed function; two alternatives where preprocessor branches cut through its statements."""
@@ -272,14 +299,17 @@ class Executor:
             )
             return [(TRUE, Sym(("unparsed", name)))]
         self._serial += 1
-        frame = Frame(file, piece, name, serial=self._serial)
+        frame = Frame(file, piece, name, serial=self._serial, under=self.record.condition)
+        entry = [self.each(a) for a in arguments]
         self.frames.append(frame)
-        entry = self.record.condition
+        saved = self.record.enter()
         try:
             for position, (name, ctype) in enumerate(parameters(piece, node)):
                 frame.types[name] = ctype
-                if position < len(arguments):
-                    frame.env[name] = [(g, retype(v, ctype)) for g, v in arguments[position]]
+                if position < len(entry):
+                    alternatives = entry[position]
+                    sure = len(alternatives) == 1
+                    frame.env[name] = [(TRUE if sure else g, retype(v, ctype)) for g, v in alternatives]
             self.statement(body)
             if self.record.condition != FALSE:
                 frame.returned.append((self.record.condition, Const(0)))
@@ -288,7 +318,7 @@ class Executor:
                 release()
         finally:
             self.frames.pop()
-            self.record.condition = entry
+            self.record.leave(saved)
         return self.merge(frame.returned)
 
     # -- statements --------------------------------------------------------------------------------
@@ -364,6 +394,7 @@ class Executor:
         label = self.text(node.named_children[0])
         gotos = self.frame.gotos
         gotos[label] = self.bdd.disjoin(gotos.get(label, FALSE), self.record.condition)
+        self.exits += 1
         self.record.condition = FALSE
 
     def _return(self, node: tree_sitter.Node) -> None:
@@ -371,6 +402,7 @@ class Executor:
         if node.named_children:
             value = self.value(node.named_children[0])
         self.frame.returned += [(self.bdd.conjoin(g, self.record.condition), v) for g, v in value]
+        self.exits += 1
         self.record.condition = FALSE
 
     def _if(self, node: tree_sitter.Node) -> None:
@@ -382,7 +414,7 @@ class Executor:
         holds = self.truth(condition) if condition is not None else self.record.fresh("?")
         consequence = node.child_by_field_name("consequence")
         alternative = node.child_by_field_name("alternative")
-        entry = self.record.condition
+        entry, exits, jumps = self.record.condition, self.exits, self._jumps
         self.record.condition = self.bdd.conjoin(entry, holds)
         if consequence is not None:
             self.statement(consequence)
@@ -391,7 +423,10 @@ class Executor:
         if alternative is not None:
             for child in alternative.named_children:
                 self.statement(child)
-        self.record.condition = self.record.widen(self.bdd.disjoin(after, self.record.condition))
+        if (exits, jumps) == (self.exits, self._jumps):
+            self.record.condition = entry
+        else:
+            self.record.condition = self.record.widen(self.bdd.disjoin(after, self.record.condition))
 
     def _loop(self, node: tree_sitter.Node) -> None:
         self.frame.scopes.append({})
@@ -408,6 +443,7 @@ class Executor:
             self.statement(initializer)
         first = node.type == "do_statement"
         left = FALSE
+        entry, exits = self.record.condition, self.exits
         self._nested += 1
         for _ in range(UNROLL if self._nested == 1 else 1):
             if macro and condition is not None:
@@ -433,16 +469,21 @@ class Executor:
             if self.record.condition == FALSE:
                 break
         self._nested -= 1
-        self.record.condition = self.record.widen(self.bdd.disjoin(left, self.record.condition))
+        if exits == self.exits and (condition is not None or left != FALSE):
+            self.record.condition = entry
+        else:
+            self.record.condition = self.record.widen(self.bdd.disjoin(left, self.record.condition))
 
     def _break(self, node: tree_sitter.Node) -> None:
         if self.frame.breaks:
             self.frame.breaks[-1] = self.bdd.disjoin(self.frame.breaks[-1], self.record.condition)
+        self._jumps += 1
         self.record.condition = FALSE
 
     def _continue(self, node: tree_sitter.Node) -> None:
         if self.frame.continues:
             self.frame.continues[-1] = self.bdd.disjoin(self.frame.continues[-1], self.record.condition)
+        self._jumps += 1
         self.record.condition = FALSE
 
     def _switch(self, node: tree_sitter.Node) -> None:
@@ -742,7 +783,8 @@ class Executor:
             if isinstance(place, Ptr) and place.path.startswith("local:"):
                 result += [(self.bdd.conjoin(g, h), v) for h, v in self._load_local(place)]
             elif isinstance(place, Ptr) and (place.path, place.field) in self.memory:
-                result += [(self.bdd.conjoin(g, h), v) for h, v in self.memory[(place.path, place.field)]]
+                stored = self._possible(self.memory[(place.path, place.field)], -1)
+                result += [(self.bdd.conjoin(g, h), v) for h, v in stored]
             elif isinstance(place, Ptr):
                 result.append((g, self._load_shared(place, g, node)))
             elif isinstance(place, Const) and place.number == 0:
@@ -778,21 +820,20 @@ class Executor:
 
     def _load_local(self, place: Ptr) -> Multi:
         name = place.path.split(":", 2)[2]
+        owner = self._owner(place.path)
         if place.field.endswith("[]") and (place.path, place.field) in self.memory:
-            return self.memory[(place.path, place.field)]
-        if not place.field:
-            for frame in reversed(self.frames):
-                if place.path == f"local:{frame.serial}:{name}" and name in frame.env:
-                    return frame.env[name]
+            return self._possible(self.memory[(place.path, place.field)], owner)
+        if not place.field and owner >= 0 and name in self.frames[owner].env:
+            return self._possible(self.frames[owner].env[name], owner)
         stored = self.memory.get((place.path, place.field))
         if stored is not None:
-            return stored
+            return self._possible(stored, owner)
         if place.ctype.array or (place.ctype.tag and place.ctype.depth == 0):
             return [(TRUE, place)]
         whole = self.memory.get((place.path, ""))
         if whole:
             inside: Multi = []
-            for g, v in whole:
+            for g, v in self._possible(whole, owner):
                 if isinstance(v, Ptr):
                     inside.append(
                         (
@@ -858,9 +899,10 @@ class Executor:
                         Event("write", "?", "", "other", source=self.where(node), note=self.text(node)), g
                     )
             elif place.path.startswith("local:"):
-                here = self.bdd.conjoin(self.record.condition, g)
+                owner = self._owner(place.path)
+                here = self.bdd.conjoin(self._since(owner), g)
                 name = place.path.split(":", 2)[2]
-                frame = next((f for f in self.frames if place.path == f"local:{f.serial}:{name}"), None)
+                frame = self.frames[owner] if owner >= 0 else None
                 if frame is not None and not place.field:
                     old = [(self.bdd.without(h, here), v) for h, v in frame.env.get(name, [])]
                     new = [(self.bdd.conjoin(h, here), v) for h, v in value]
@@ -872,7 +914,7 @@ class Executor:
                     old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
                     self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
             elif place.path.startswith("static:"):
-                here = self.bdd.conjoin(self.record.condition, g)
+                here = self.bdd.conjoin(self._since(-1), g)
                 cell = (place.path, place.field)
                 old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
                 self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
@@ -1194,9 +1236,9 @@ class Executor:
         from dataclasses import replace
 
         return tuple(
-            replace(p.event, guard=self.record.guard(p.condition), via=None)
+            replace(p.event, guard=self.record.guard(whole), via=None)
             for p in sink
-            if p.condition != FALSE
+            if (whole := self.record.whole(p)) != FALSE
         )
 
 

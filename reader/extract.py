@@ -225,7 +225,7 @@ class _Extractor:
             result = executor.run(job.function, job.file, self._arguments(job, names))
             self._ended(executor, file, definition, result)
         except (Abandon, TooLarge, RecursionError) as stop:
-            executor.record.condition = TRUE
+            executor.record.leave((TRUE, TRUE, {}))
             executor.record.gap(
                 f"{job.function}() is too large to follow ({type(stop).__name__})",
                 Source(file.path, file.line(definition.start), job.function),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ..spec.program import FALSE as NEVER
@@ -25,40 +25,47 @@ class Abandon(Exception):
 
 @dataclass
 class Pending:
-    """An event with its guard still a path condition."""
+    """An event with its guard still a path condition: `local` to an activation entered under `base`."""
 
     event: Event
-    condition: int
+    base: int
+    local: int
 
 
 @dataclass
 class Recorder:
-    """Collects the events of one program. `condition` is the path condition under which execution is now."""
+    """Collects the events of one program.
+
+    condition   the path condition under which execution is now, within the function activation that runs
+    base        the path condition under which that activation was entered, from the program's start
+    known       what `base` says of single atoms: tests of these are decided within the activation
+    """
 
     bdd: Bdd = field(init=False)
     condition: int = TRUE
+    base: int = TRUE
+    known: dict[int, bool] = field(default_factory=dict)
     events: list[Pending] = field(default_factory=list)
     atoms: list[Atom] = field(default_factory=list)
-    gaps: list[tuple[str, Source, int]] = field(default_factory=list)
+    gaps: list[tuple[str, Source, int, int]] = field(default_factory=list)
     assumptions: dict[str, None] = field(default_factory=dict)
     debug: int = 0
     sink: list[Pending] | None = None
     _variables: dict[tuple[object, ...], int] = field(default_factory=dict)
     _defined: dict[int, int] = field(default_factory=dict)
+    _definitions: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bdd = Bdd(lambda: self.fresh("a condition too large to follow"))
 
     def emit(self, event: Event, condition: int | None = None) -> int:
         """Append `event` under the current condition (and `condition`); its index."""
-        under = self.widen(
-            self.condition if condition is None else self.bdd.conjoin(self.condition, condition)
-        )
+        under = self.condition if condition is None else self.bdd.conjoin(self.condition, condition)
         target = self.events if self.sink is None else self.sink
         if len(target) >= MAX_EVENTS:
             self.gap(f"more than {MAX_EVENTS} events", event.source)
             raise Abandon
-        target.append(Pending(event, under))
+        target.append(Pending(event, self.base, under))
         return len(target) - 1
 
     def atom(self, kind: str, key: tuple[object, ...], text: str, event: int | None = None) -> int:
@@ -74,7 +81,32 @@ class Recorder:
             name = f"{kind[0]}{index}"
             self.atoms.append(Atom(name, kind, text, event, str(key[-1]) if kind == "stable" else ""))  # type: ignore[arg-type]
             self._variables[key] = self.bdd.variable(index)
-        return self._variables[key]
+            return self._variables[key]
+        found = self._variables[key]
+        if self.known:
+            fixed = self.known.get(self.bdd.top(found))
+            if fixed is not None:
+                return TRUE if fixed else FALSE
+        return found
+
+    def enter(self) -> tuple[int, int, dict[int, bool]]:
+        """Begin an activation under the current condition; what `leave` wants back at its end."""
+        saved = self.condition, self.base, self.known
+        if self.condition != TRUE:
+            self.base = self.widen(self.bdd.conjoin(self.base, self.condition))
+            literals = self.bdd.implied(self.condition)
+            if literals:
+                self.known = self.known | dict(literals)
+            self.condition = TRUE
+        return saved
+
+    def leave(self, saved: tuple[int, int, dict[int, bool]]) -> None:
+        """End an activation: back under the condition that it was begun under."""
+        self.condition, self.base, self.known = saved
+
+    def whole(self, pending: Pending) -> int:
+        """The path condition of an event, from the program's start."""
+        return self.bdd.conjoin(pending.base, pending.local)
 
     def fresh(self, text: str) -> int:
         """A new arbitrary condition."""
@@ -91,11 +123,10 @@ class Recorder:
         if not self.bdd.is_large(condition, MAX_NODES):
             return condition
         if condition not in self._defined:
-            cubes = self.bdd.products(condition)
-            if len(cubes) <= MAX_CUBES:
-                result = self._define(self._cubes(cubes))
-            else:
-                result = self.fresh("an earlier condition")
+            index = len(self.atoms)
+            self.atoms.append(Atom(f"d{index}", "defined"))
+            self._definitions[index] = condition
+            result = self.bdd.variable(index)
             literals = self.bdd.implied(condition)
             literals.sort(key=lambda known: (self.atoms[known[0]].kind == "free", -known[0]))
             for var, positive in literals[:MAX_LITERALS]:
@@ -104,23 +135,27 @@ class Recorder:
             self._defined[condition] = result
         return self._defined[condition]
 
-    def _define(self, definition: Guard) -> int:
-        index = len(self.atoms)
-        self.atoms.append(Atom(f"d{index}", "defined", "", definition=definition))
-        return self.bdd.variable(index)
+    def _defining(self, index: int, atom: Atom) -> Atom:
+        """`atom` with its definition written out; an arbitrary atom where that is too long."""
+        if atom.kind != "defined":
+            return atom
+        cubes = self.bdd.products(self._definitions[index], MAX_CUBES)
+        if cubes is None:
+            return Atom(atom.name, "free", "an earlier condition")
+        return replace(atom, definition=self._cubes(cubes))
 
     def _cubes(self, cubes: tuple[tuple[tuple[int, bool], ...], ...]) -> Guard:
         return tuple(tuple((self.atoms[v].name, positive) for v, positive in cube) for cube in cubes)
 
     def gap(self, reason: str, source: Source) -> None:
         """Note that something under the current condition was not understood."""
-        self.gaps.append((reason, source, self.condition))
+        self.gaps.append((reason, source, self.base, self.condition))
 
     def guard(self, condition: int) -> Guard:
         """A path condition as the guard of an event; one too large becomes an arbitrary condition."""
         if condition == FALSE:
             return NEVER
-        return self._cubes(self.bdd.products(self.widen(condition)))
+        return self._cubes(self.bdd.products(self.widen(condition)) or ())
 
     def summarise(self) -> None:
         """Give every event under a defined condition a shorter guard: the tests for NULL, of configuration
@@ -130,59 +165,52 @@ class Recorder:
         condition still happen together; two conditions that excluded each other may hold together.
         """
         telling = [a.kind in ("nonnull", "stable") or a.text.endswith(LAST_REFERENCE) for a in self.atoms]
-        numbers = {a.name: i for i, a in enumerate(self.atoms)}
         implied: list[frozenset[tuple[int, bool]]] = []
-        for index, atom in enumerate(self.atoms):
-            own = frozenset({(index, True)}) if telling[index] else frozenset[tuple[int, bool]]()
-            cubes = [
-                self._literals(((numbers[n], p) for n, p in cube), implied, telling)
-                for cube in atom.definition
-            ]
-            implied.append(own.union(frozenset.intersection(*cubes)) if cubes else own)
+        told: dict[int, frozenset[tuple[int, bool]]] = {TRUE: frozenset()}
+
+        def literal(var: int, positive: bool) -> frozenset[tuple[int, bool]]:
+            own = frozenset({(var, positive)}) if telling[var] else frozenset[tuple[int, bool]]()
+            return own | implied[var] if positive and var < len(implied) else own
+
+        for index in range(len(self.atoms)):
+            definition = self._definitions.get(index)
+            implied.append(
+                frozenset() if definition is None else self.bdd.gathered(definition, literal, told)
+            )
         short: dict[int, int] = {}
-        for pending in self.events:
-            condition = pending.condition
+
+        def summary(condition: int) -> int:
             if condition not in short:
-                literals = self._literals(self.bdd.implied(condition), implied, telling)
-                result = (
-                    TRUE
-                    if all(telling[v] for v in self.bdd.support(condition))
-                    and not self.bdd.is_large(condition, MAX_NODES)
-                    else self.fresh("an earlier condition")
-                )
-                if result == TRUE:
-                    result = condition
+                if all(telling[v] for v in self.bdd.support(condition)) and not self.bdd.is_large(
+                    condition, MAX_NODES
+                ):
+                    short[condition] = condition
                 else:
+                    result = self.fresh("an earlier condition")
+                    literals = self.bdd.gathered(condition, literal, told)
                     for var, positive in sorted(literals, key=self._rank)[:MAX_LITERALS]:
-                        literal = self.bdd.variable(var)
-                        result = self.bdd.conjoin(result, literal if positive else self.bdd.negate(literal))
-                short[condition] = result if condition != FALSE else FALSE
-            pending.condition = short[condition]
+                        known = self.bdd.variable(var)
+                        result = self.bdd.conjoin(result, known if positive else self.bdd.negate(known))
+                    short[condition] = result if condition != FALSE else FALSE
+            return short[condition]
+
+        for pending in self.events:
+            pending.base, pending.local = TRUE, summary(self.whole(pending))
+        self.gaps = [
+            (reason, source, TRUE, summary(self.bdd.conjoin(base, local)))
+            for reason, source, base, local in self.gaps
+        ]
 
     def _rank(self, literal: tuple[int, bool]) -> tuple[bool, int]:
         """Last references first: they are what a summary is read for."""
         return self.atoms[literal[0]].kind != "free", literal[0]
-
-    def _literals(
-        self,
-        literals: Iterable[tuple[int, bool]],
-        implied: list[frozenset[tuple[int, bool]]],
-        telling: list[bool],
-    ) -> frozenset[tuple[int, bool]]:
-        found: set[tuple[int, bool]] = set()
-        for var, positive in literals:
-            if telling[var]:
-                found.add((var, positive))
-            if positive and var < len(implied):
-                found |= implied[var]
-        return frozenset(found)
 
     def _kept(self, matters: Callable[[Event], bool]) -> list[int]:
         """Indices of the events that can happen and matter, with those that they depend on; less reads that
         an earlier one stands for: of the same object, under the same condition, with nothing but reads
         between, and that nothing refers to."""
         numbers = {a.name: i for i, a in enumerate(self.atoms)}
-        todo = [i for i, p in enumerate(self.events) if p.condition != FALSE and matters(p.event)]
+        todo = [i for i, p in enumerate(self.events) if matters(p.event) and self.whole(p) != FALSE]
         needed: set[int] = set()
         tested: set[int] = set()
         referred: set[int | None] = set()
@@ -195,7 +223,7 @@ class Recorder:
             referred.add(pending.event.via)
             if pending.event.via is not None:
                 todo.append(pending.event.via)
-            atoms = [*self.bdd.support(pending.condition), *(numbers[n] for n in _names(pending.event))]
+            atoms = [*self.bdd.support(self.whole(pending)), *(numbers[n] for n in _names(pending.event))]
             while atoms:
                 atom = atoms.pop()
                 if atom in tested:
@@ -205,7 +233,8 @@ class Recorder:
                 if use is not None:
                     referred.add(use)
                     todo.append(use)
-                atoms.extend(numbers[n] for cube in self.atoms[atom].definition for n, _ in cube)
+                if atom in self._definitions:
+                    atoms.extend(self.bdd.support(self._definitions[atom]))
         keep: list[int] = []
         seen: set[tuple[object, ...]] = set()
         for index in sorted(needed):
@@ -214,7 +243,7 @@ class Recorder:
             if event.kind != "read":
                 seen.clear()
             elif index not in referred:
-                same = (event.object, event.via, pending.condition, event.debug)
+                same = (event.object, event.via, self.whole(pending), event.debug)
                 if same in seen:
                     continue
                 seen.add(same)
@@ -232,26 +261,28 @@ class Recorder:
         events = tuple(
             replace(
                 self.events[i].event,
-                guard=self.guard(self.events[i].condition),
+                guard=self.guard(self.whole(self.events[i])),
                 via=_renumbered(self.events[i].event.via, number),
             )
             for i in keep
         )
         gaps = tuple(
             Gap(reason, source, self.guard(condition))
-            for reason, source, condition in self.gaps
-            if condition != FALSE
+            for reason, source, base, local in self.gaps
+            if (condition := self.bdd.conjoin(base, local)) != FALSE
         )
         named = {name for e in events for name in _names(e)} | {
             n for g in gaps for cube in g.guard for n, _ in cube
         }
-        for atom in reversed(self.atoms):
+        used: list[Atom] = []
+        for index, atom in reversed(list(enumerate(self.atoms))):
             if atom.name in named:
+                atom = self._defining(index, atom)
                 named |= {n for cube in atom.definition for n, _ in cube}
+                used.append(atom)
         atoms = tuple(
             a if a.event is None or a.event in number else Atom(a.name, "free", a.text)
-            for a in self.atoms
-            if a.name in named
+            for a in reversed(used)
         )
         atoms = tuple(replace(a, event=number[a.event]) if a.event is not None else a for a in atoms)
         return events, atoms, gaps

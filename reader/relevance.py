@@ -8,7 +8,9 @@ waits for a grace period, or tears the superblock down. What cannot be told matt
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from ..spec.kernel_functions import Effect, KernelFunction, table
 from ..spec.program import Program
@@ -56,6 +58,8 @@ class Wanted:
     types: frozenset[str]
     members: frozenset[str]
     waits: bool
+    untyped: bool = True
+    """Whether anything that they touch is of no structure type: a text, a table, or a type not made out."""
 
 
 def wanted(walkers: list[Program], superblock: bool) -> Wanted:
@@ -66,17 +70,20 @@ def wanted(walkers: list[Program], superblock: bool) -> Wanted:
     ways that matter.
     """
     types, members = set[str](), set[str]()
+    untyped = False
     for program in walkers:
         for event in program.events:
             if not superblock and event.object.startswith("sb"):
                 continue
             if event.type and event.type not in _ROOTS:
                 types.add(event.type)
-            if "->" in event.object:
+            if "->" in event.object and event.type not in _ROOTS:
                 members.add(event.object.rsplit("->", 1)[1].rsplit(".", 1)[-1])
+                untyped |= not event.type
             if event.kind == "opaque" and event.field:
                 members.add(event.field.rsplit(".", 1)[-1])
-    return Wanted(frozenset(types), frozenset(members), superblock)
+                untyped = True
+    return Wanted(frozenset(types), frozenset(members), superblock, untyped)
 
 
 _Node = tuple[SourceFile, Definition]
@@ -87,7 +94,12 @@ WAITS = "!"
 """In an answer: a grace period is waited for, or the superblock torn down."""
 COUNTED = "#"
 """Ends an entry that is destroyed only when a count that the function's own argument bears drops to zero."""
+PARAMETER = "@"
+"""Begins an entry for what the function's own parameter of that number points to: callers know what that is."""
 _DROPS = frozenset({"last", "kref"})
+_YIELDS_NEW = frozenset({"new", "must-new"})
+_TRACED = 3
+"""How many assignments from variable to variable are followed back."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +112,19 @@ class _Edge:
     whole: bool
     passed: bool
     after_drop: bool
+    handed: Callable[[int], frozenset[str]]
 
     def entries(self, found: frozenset[str]) -> set[str]:
         """What the callee's entries are in the caller."""
         result = set()
         for entry in found:
+            if entry.startswith(PARAMETER):
+                counted = COUNTED if entry.endswith(COUNTED) else ""
+                result |= {
+                    e if e.endswith(COUNTED) else e + counted
+                    for e in self.handed(int(entry.strip(PARAMETER + COUNTED)))
+                }
+                continue
             if entry.endswith(COUNTED):
                 if self.whole:
                     entry = entry[:-1]
@@ -130,6 +150,7 @@ class Relevance:
         self.what = what
         self._direct: dict[_Key, tuple[frozenset[str], tuple[_Edge, ...]]] = {}
         self._total: dict[_Key, frozenset[str]] = {}
+        self._makers: dict[tuple[str, str], bool] = {}
 
     def destroys(self, file: SourceFile, definition: Definition) -> frozenset[str]:
         """What the function, or anything that it calls, may destroy: wanted structure types, ``.member`` for
@@ -188,11 +209,25 @@ class Relevance:
                     here = {e if e in (WAITS,) or e.endswith(COUNTED) else e + COUNTED for e in here}
                 whole = any(self._shared(a, code, definition) for a in arguments)
                 passed = any(_parameter(a, code) for a in arguments)
-                edges += [_Edge(n, whole, passed, dropped or drops) for n in callees]
+                handed = self._handing(arguments, code, file)
+                edges += [_Edge(n, whole, passed, dropped or drops, handed) for n in callees]
                 found |= here
                 dropped = dropped or drops
             self._direct[key] = (frozenset(found), tuple(edges))
         return self._direct[key]
+
+    def _handing(
+        self, arguments: list[str], code: str, file: SourceFile
+    ) -> Callable[[int], frozenset[str]]:
+        """What of the wanted each argument of a call may point to, asked for by number."""
+
+        @cache
+        def handed(number: int) -> frozenset[str]:
+            if number >= len(arguments):
+                return frozenset({UNTOLD})
+            return frozenset(self._touched(arguments[number], code, True, file))
+
+        return handed
 
     def _shared(self, argument: str, code: str, definition: Definition) -> bool:
         """Whether an argument is read from a member that walkers read too (at once, or into a variable)."""
@@ -235,7 +270,7 @@ class Relevance:
             callees += defined
         elif defined:
             for argument in arguments:
-                found |= self._touched(argument, code, False)
+                found |= self._touched(argument, code, False, file)
         else:
             for owner, macro in self.scope.macro(name, file)[:1]:
                 for inner in _CALL.finditer(macro.body):
@@ -243,7 +278,7 @@ class Relevance:
                         self._named(inner.group(2), arguments, code, owner, found, callees)
                 return
             for argument in arguments:
-                found |= self._touched(argument, code, False)
+                found |= self._touched(argument, code, False, file)
 
     def _effects(
         self,
@@ -266,10 +301,10 @@ class Relevance:
             elif effect.operation in ("call", "kref", "work"):
                 runs = self._runs(effect, arguments, file)
                 if not runs:
-                    found |= self._owner(arguments, effect, code)
+                    found |= self._owner(arguments, effect, code, file)
                 callees += runs
             if 0 <= index < len(arguments):
-                found |= self._touched(arguments[index], code, True)
+                found |= self._touched(arguments[index], code, True, file)
 
     def _embedded(self, tag: str) -> set[str]:
         """The wanted structures that ``struct tag`` holds by value: they go with it."""
@@ -283,11 +318,13 @@ class Relevance:
                     found |= {t for t in inside if t in self.what.types and t != tag}
         return found
 
-    def _owner(self, arguments: list[str], effect: Effect, code: str) -> set[str]:
+    def _owner(
+        self, arguments: list[str], effect: Effect, code: str, file: SourceFile
+    ) -> set[str]:
         """What an unknown release function may destroy: the structure that bears the head it is handed."""
         index = effect.index(1, 1) if effect.operation == "call" else effect.index(0)
         base = re.match(r"[&*(\s]*([A-Za-z_]\w*)", arguments[index]) if index < len(arguments) else None
-        return self._touched(base.group(1), code, True) if base else {UNTOLD}
+        return self._touched(base.group(1), code, True, file) if base else {UNTOLD}
 
     def _runs(self, effect: Effect, arguments: list[str], file: SourceFile) -> tuple[_Node, ...]:
         """The function that a call, a last put or a work item runs."""
@@ -299,9 +336,9 @@ class Relevance:
             name = self.scope.work_function(re.split(r"->|\.", name or "")[-1].strip())
         return self.scope.find(name, "function", file) if name and re.fullmatch(r"\w+", name) else ()
 
-    def _touched(self, argument: str, code: str, freed: bool) -> set[str]:
+    def _touched(self, argument: str, code: str, freed: bool, file: SourceFile, deep: int = 0) -> set[str]:
         """What of the wanted an argument may point to that is freed, or handed to a function not followed."""
-        argument = argument.strip()
+        argument = _uncast(argument)
         if not argument or argument[0] in "0123456789\"'" or argument.isupper():
             return set()
         untold = {UNTOLD} if freed else set[str]()
@@ -315,23 +352,160 @@ class Relevance:
                 else set()
             )
         name = argument.lstrip("&*( ").rstrip(") ")
-        if re.fullmatch(r"\w+", name):
-            declared = re.search(
-                rf"\b(?:struct|union)\s+(\w+)\s*\*+\s*(?:const\s+)?(?:\w+\s*(?:=[^,;()]*)?,\s*\*?\s*)*{name}\b",
-                code,
-            )
-            if declared:
-                wanted_type = declared.group(1) in self.what.types and (
-                    freed or declared.group(1) not in _ROOTS
-                )
-                return (
-                    {declared.group(1)}
-                    if wanted_type
-                    else self._embedded(declared.group(1))
-                    if freed
-                    else set()
-                )
-        return untold
+        element = re.fullmatch(r"(\w+)\s*\[[^\]]*\]", name)
+        if element:
+            name = element.group(1)
+        if not re.fullmatch(r"\w+", name):
+            return untold
+        declared = re.search(
+            rf"\b(?:struct|union)\s+(\w+)\s*(\*+)\s*(?:const\s+)?(?:\w+\s*(?:=[^,;()]*)?,\s*\*?\s*)*{name}\b",
+            code,
+        )
+        if not declared:
+            return self._untyped(name, code, file, deep) if freed else untold
+        tag, stars = declared.group(1), declared.group(2)
+        if freed and ((stars != "*" and not element) or self._made_here(name, code, file)):
+            return set()
+        if tag in self.what.types and (freed or tag not in _ROOTS):
+            return {tag}
+        return self._embedded(tag) if freed else set()
+
+    def _untyped(self, name: str, code: str, file: SourceFile, deep: int) -> set[str]:
+        """What of the wanted a variable that points to no structure may point to, where it is freed: what it
+        was assigned from tells. A parameter is left to the callers."""
+        number = _position(name, code)
+        if number is not None:
+            return {f"{PARAMETER}{number}"}
+        if _SCALARS.search(_declaration(name, code)) and not self.what.untyped:
+            return set()
+        found: set[str] = set()
+        values = _assigned(name, code)
+        for value in values:
+            call = re.match(r"(\w+)\s*\(", value)
+            if value == "NULL" or self._fresh(value, code, file):
+                continue
+            if call or deep >= _TRACED:
+                return {UNTOLD}
+            found |= self._touched(value, code, True, file, deep + 1)
+        return found if values else {UNTOLD}
+
+    def _made_here(self, name: str, code: str, file: SourceFile, deep: int = 0) -> bool:
+        """Whether a variable only ever holds what its function, or one that it called, just allocated."""
+        values = [v for v in _assigned(name, code) if v != "NULL"]
+        handed_out = self._outs(name, code, file, deep)
+        return (
+            bool(values or handed_out)
+            and _position(name, code) is None
+            and all(self._fresh(v, code, file, deep) for v in values)
+            and all(handed_out)
+        )
+
+    def _outs(self, name: str, code: str, file: SourceFile, deep: int) -> list[bool]:
+        """For each call that is handed the address of variable `name`: whether it stores only what it just
+        allocated there."""
+        answers = []
+        for match in re.finditer(rf"&{name}\s*[,)]", code):
+            opening = _opening(code, match.start())
+            called = re.search(r"(\w+)\s*$", code[:opening]) if opening >= 0 else None
+            if called is None:
+                return [False]
+            number = code[opening : match.start()].count(",")
+            answers.append(deep < _TRACED and self._stores_fresh(called.group(1), number, file, deep + 1))
+        return answers
+
+    def _stores_fresh(self, function: str, number: int, file: SourceFile, deep: int) -> bool:
+        found = self.scope.find(function, "function", file)
+        if not found or found[0][0] not in self.scope.own:
+            return False
+        inner, definition = found[0]
+        code = inner.code[definition.start : definition.end]
+        head = code[: code.find("{")]
+        parameters = _arguments(head[head.find("(") + 1 : head.rfind(")")])
+        name = re.search(r"(\w+)\s*$", parameters[number].strip()) if number < len(parameters) else None
+        if name is None:
+            return False
+        values = re.findall(rf"\*\s*{name.group(1)}\s*=(?!=)\s*([^;]+?)\s*;", code)
+        return bool(values) and all(v == "NULL" or self._fresh(_uncast(v), code, inner, deep) for v in values)
+
+    def _fresh(self, value: str, code: str, file: SourceFile, deep: int = 0) -> bool:
+        """Whether an expression yields only memory that was just allocated, or none."""
+        if deep > _TRACED:
+            return False
+        if re.fullmatch(r"NULL|ERR_(?:PTR|CAST)\s*\(.*\)", value, re.S):
+            return True
+        call = re.match(r"(\w+)\s*\(", value)
+        if call is None:
+            return bool(re.fullmatch(r"\w+", value)) and self._made_here(value, code, file, deep + 1)
+        if _allocates(call.group(1)):
+            return True
+        key = (call.group(1), file.path)
+        if key not in self._makers:
+            self._makers[key] = False
+            found = self.scope.find(call.group(1), "function", file)
+            self._makers[key] = bool(found) and all(self._makes(f, d, deep) for f, d in found)
+        return self._makers[key]
+
+    def _makes(self, file: SourceFile, definition: Definition, deep: int) -> bool:
+        """Whether a function of the filesystem returns only what it just allocated."""
+        if file not in self.scope.own:
+            return False
+        code = file.code[definition.start : definition.end]
+        values = re.findall(r"\breturn\b\s*([^;]+?)\s*;", code)
+        return bool(values) and all(self._fresh(_uncast(v), code, file, deep + 1) for v in values)
+
+
+_SCALARS = re.compile(
+    r"\b(?:char|short|int|long|unsigned|bool|wchar_t|size_t|loff_t|u8|u16|u32|u64|s8|s16|s32|s64|uint\w*_t"
+    r"|unicode_t|__[lb]e(?:16|32|64)|__u(?:8|16|32|64))\b"
+)
+
+
+def _uncast(argument: str) -> str:
+    """`argument` without casts to pointer types in front."""
+    return re.sub(r"^(?:\s*\(\s*(?:const\s+)?(?:struct\s+)?\w+(?:\s+\w+)?\s*\*+\s*\)\s*)+", "", argument).strip()
+
+
+def _declaration(name: str, code: str) -> str:
+    """The words before variable `name` in its declaration as a pointer, if it has one of its own."""
+    found = re.search(rf"([\w \t]+)\*[^;{{}}()]*?\b{name}\b", code)
+    return found.group(1) if found else ""
+
+
+def _assigned(name: str, code: str) -> list[str]:
+    """What is assigned to variable `name`, as text; casts taken off."""
+    return [_uncast(v) for v in re.findall(rf"(?<![\w.>])\s*\**\b{name}\s*=(?!=)\s*([^;]+?)\s*[;,]", code)]
+
+
+def _allocates(function: str) -> bool:
+    """Whether the table of kernel functions says that a function yields fresh memory."""
+    known = table().get(function)
+    return known is not None and any(
+        e.operation == "returns" and e.arguments and e.arguments[0] in _YIELDS_NEW for e in known.effects
+    )
+
+
+def _opening(code: str, at: int) -> int:
+    """Where the parenthesis opens that encloses `at`; -1 if none does in the same statement."""
+    depth = 0
+    for i in range(at - 1, -1, -1):
+        if code[i] == ")":
+            depth += 1
+        elif code[i] == "(":
+            if depth == 0:
+                return i
+            depth -= 1
+        elif code[i] in ";{}":
+            return -1
+    return -1
+
+
+def _position(name: str, code: str) -> int | None:
+    """Which parameter of the function whose text is `code` is called `name`; None if none is."""
+    head = code[: code.find("{")]
+    for number, parameter in enumerate(_arguments(head[head.find("(") + 1 : head.rfind(")")])):
+        if re.search(rf"\b{name}\s*(?:\[\])?\s*$", parameter.strip()):
+            return number
+    return None
 
 
 def _parameter(argument: str, code: str) -> bool:
