@@ -72,6 +72,11 @@ class Bdd:
         """The first variable that `a`, which is no constant, tests."""
         return self._nodes[a][0]
 
+    def split(self, a: int) -> tuple[int, int, int]:
+        """The first variable that `a`, which is no constant, tests, and what is left where it is false and
+        where it is true."""
+        return self._nodes[a]
+
     def negate(self, a: int) -> int:
         """not a."""
         found = self._not.get(a)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from ..spec.program import FALSE as NEVER
-from ..spec.program import Atom, Event, Gap, Guard, Source
+from ..spec.program import Atom, Cube, Event, Gap, Guard, Source
 from .bdd import FALSE, TRUE, Bdd
 
-MAX_CUBES = 64
+MAX_CUBES = 8
+MAX_SUM = 24
 MAX_NODES = 12
 MAX_DEFINED = 150
 MAX_LITERALS = 16
@@ -116,9 +117,7 @@ class Recorder:
         """`condition`, or if it has grown large, a new atom that is defined to be it, with the literals that
         it implies.
 
-        The diagrams then know nothing else of it, but the program keeps the definition. Only where that is
-        too long to write down is the atom arbitrary: every real execution is still there, it is the one in
-        which the atom is true exactly where the old condition was.
+        The diagrams then know nothing else of it, but the program keeps the definition.
         """
         if not self.bdd.is_large(condition, MAX_NODES):
             return condition
@@ -135,14 +134,33 @@ class Recorder:
             self._defined[condition] = result
         return self._defined[condition]
 
-    def _defining(self, index: int, atom: Atom) -> Atom:
-        """`atom` with its definition written out; an arbitrary atom where that is too long."""
-        if atom.kind != "defined":
-            return atom
-        cubes = self.bdd.products(self._definitions[index], MAX_CUBES)
-        if cubes is None:
-            return Atom(atom.name, "free", "an earlier condition")
-        return replace(atom, definition=self._cubes(cubes))
+    def _written(self, index: int, parts: dict[int, str]) -> list[Atom]:
+        """Atom `index` with its definition written out, after those atoms that the definition needs: one for
+        each inner part of a condition that is too long for one sum of products. `parts` remembers them."""
+        if index not in self._definitions:
+            return [self.atoms[index]]
+        before: list[Atom] = []
+        definition = self._definition(self._definitions[index], before, parts)
+        return [*before, replace(self.atoms[index], definition=definition)]
+
+    def _definition(self, condition: int, before: list[Atom], parts: dict[int, str]) -> Guard:
+        if not self.bdd.is_large(condition, MAX_SUM):
+            cubes = self.bdd.products(condition, MAX_CUBES)
+            if cubes is not None:
+                return self._cubes(cubes)
+        var, low, high = self.bdd.split(condition)
+        found: list[Cube] = []
+        for side, positive in ((low, False), (high, True)):
+            literal = (self.atoms[var].name, positive)
+            if side == TRUE:
+                found.append((literal,))
+            elif side != FALSE:
+                if side not in parts:
+                    definition = self._definition(side, before, parts)
+                    parts[side] = f"p{side}"
+                    before.append(Atom(parts[side], "defined", definition=definition))
+                found.append((literal, (parts[side], True)))
+        return tuple(found)
 
     def _cubes(self, cubes: tuple[tuple[tuple[int, bool], ...], ...]) -> Guard:
         return tuple(tuple((self.atoms[v].name, positive) for v, positive in cube) for cube in cubes)
@@ -194,8 +212,25 @@ class Recorder:
                     short[condition] = result if condition != FALSE else FALSE
             return short[condition]
 
+        numbers = {a.name: i for i, a in enumerate(self.atoms)}
+
+        def later(event: Event) -> Event:
+            """A deferred event with the same done to its guard, which is written out already."""
+            guard: set[Cube] = set()
+            for cube in event.guard:
+                condition = TRUE
+                for name, positive in cube:
+                    variable = self.bdd.variable(numbers[name])
+                    condition = self.bdd.conjoin(
+                        condition, variable if positive else self.bdd.negate(variable)
+                    )
+                guard |= set(self.guard(summary(condition)))
+            return replace(event, guard=tuple(sorted(guard)), then=tuple(map(later, event.then)))
+
         for pending in self.events:
             pending.base, pending.local = TRUE, summary(self.whole(pending))
+            if pending.event.then:
+                pending.event = replace(pending.event, then=tuple(map(later, pending.event.then)))
         self.gaps = [
             (reason, source, TRUE, summary(self.bdd.conjoin(base, local)))
             for reason, source, base, local in self.gaps
@@ -274,15 +309,17 @@ class Recorder:
         named = {name for e in events for name in _names(e)} | {
             n for g in gaps for cube in g.guard for n, _ in cube
         }
-        used: list[Atom] = []
+        needed: list[int] = []
         for index, atom in reversed(list(enumerate(self.atoms))):
             if atom.name in named:
-                atom = self._defining(index, atom)
-                named |= {n for cube in atom.definition for n, _ in cube}
-                used.append(atom)
+                needed.append(index)
+                if index in self._definitions:
+                    named |= {self.atoms[v].name for v in self.bdd.support(self._definitions[index])}
+        parts: dict[int, str] = {}
         atoms = tuple(
             a if a.event is None or a.event in number else Atom(a.name, "free", a.text)
-            for a in reversed(used)
+            for index in reversed(needed)
+            for a in self._written(index, parts)
         )
         atoms = tuple(replace(a, event=number[a.event]) if a.event is not None else a for a in atoms)
         return events, atoms, gaps
