@@ -190,7 +190,9 @@ class Bdd:
         if found is None:
             var, low, high = self._nodes[a]
             sides = [
-                self.gathered(b, literal, memo) | literal(var, p) for b, p in ((low, False), (high, True)) if b
+                self.gathered(side, literal, memo) | literal(var, positive)
+                for side, positive in ((low, False), (high, True))
+                if side != FALSE
             ]
             found = memo[a] = frozenset.intersection(*sides)
         return found

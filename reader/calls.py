@@ -163,7 +163,7 @@ class Calls:
                 x.scope.use(file)
                 return self.expand(macro, [x.text(a) for a in args])
         values = [x.value(a) for a in args]
-        if found and not found[0][0].path.endswith(".h") and x.irrelevant(found, values):
+        if found and x.irrelevant(found, values):
             return self._pointer(name, node)
         if found and x.follows(*found[0]):
             return x.run(name, x.frame.file, values)
@@ -198,7 +198,7 @@ class Calls:
         known = table().get(name)
         if known is not None and not (found and found[0][0] in x.scope.own):
             return self._effects(known, values, [], node)
-        if found and not found[0][0].path.endswith(".h") and x.irrelevant(found, values):
+        if found and x.irrelevant(found, values):
             return self._pointer(name, node)
         if found and x.follows(*found[0]):
             return x.run(name, x.frame.file, values)

@@ -20,7 +20,7 @@ from .bdd import FALSE, TRUE
 from .calls import Calls
 from .parse import Parsed, errors, parse
 from .recorder import Abandon, Pending, Recorder
-from .relevance import COUNTED, UNTOLD, Relevance
+from .relevance import COUNTED, HOLDS, PARAMETER, UNTOLD, WAITS, Relevance
 from .source import Definition, SourceFile
 from .tree import Scope
 from .types import Types, declared, type_tag
@@ -127,23 +127,53 @@ class Executor:
         return " ".join(self.frame.piece.string(node).split())
 
     def irrelevant(self, found: tuple[tuple[SourceFile, Definition], ...], values: list[Multi]) -> bool:
-        """Whether a call of one of the functions `found` with these arguments can be left out."""
+        """Whether a call of one of the functions `found` with these arguments can be left out: it destroys
+        nothing of a walker's, waits for no grace period and returns with the locks that it was entered with.
+
+        What hangs off neither an argument that leads to the victim nor an argument that may be the victim's
+        own is not a walker's (ARCHITECTURE.md, assumptions)."""
         if self.relevance is None or any(_yields_pointer(f, d) for f, d in found):
             return False
         entries = {e for f, d in found for e in self.relevance.destroys(f, d)}
-        if any(not e.endswith(COUNTED) for e in entries):
+        what = self.relevance.what
+        sure = {e for e in entries if not e.endswith(COUNTED)}
+        given = [v for value in values for _, v in value]
+        if WAITS in entries or (HOLDS in entries and not any(isinstance(v, Ptr) for v in given)):
             return False
-        members = self.relevance.what.members
+        if not any(self._leads_to_victim(v) for v in given):
+            types = {v.otype or v.ctype.tag for v in given if isinstance(v, Ptr)}
+            return not (
+                (sure - {HOLDS}) & types
+                or (any(e.startswith(PARAMETER) for e in sure) and ("" in types and what.untyped))
+            )
+        if sure:
+            return False
         return not (
             entries
             and any(
                 isinstance(v, Ptr)
                 and "->" in v.path
-                and v.path.rsplit("->", 1)[1].rsplit(".", 1)[-1] in members
-                for value in values
-                for _, v in value
+                and v.path.rsplit("->", 1)[1].rsplit(".", 1)[-1] in what.members
+                for v in given
             )
         )
+
+    def _leads_to_victim(self, value: Value, deep: int = 0) -> bool:
+        """Whether `value` may lead to what hangs off one of the VFS's objects that the method is about."""
+        if isinstance(value, Sym):
+            return value.key[0] in ("many", "forgotten", "at")
+        if not isinstance(value, Ptr):
+            return False
+        if not value.path.startswith(("call:", "static:", "new:", "local:")):
+            return True
+        if deep > 3:
+            return True
+        held = [v for (path, _), multi in self.memory.items() if path == value.path for _, v in multi]
+        if value.path.startswith("local:"):
+            owner = self._owner(value.path)
+            if owner >= 0:
+                held += [v for _, v in self.frames[owner].env.get(value.path.split(":", 2)[2], [])]
+        return any(v != value and self._leads_to_victim(v, deep + 1) for v in held)
 
     def harmless(self, found: tuple[tuple[SourceFile, Definition], ...]) -> bool:
         """Whether none of the functions `found` destroys anything that matters, where that is asked."""

@@ -58,7 +58,9 @@ class Wanted:
     types: frozenset[str]
     members: frozenset[str]
     waits: bool
-    untyped: bool = True
+    locks: frozenset[str]
+    """Names of the locks that they take: members or variables."""
+    untyped: bool
     """Whether anything that they touch is of no structure type: a text, a table, or a type not made out."""
 
 
@@ -69,10 +71,12 @@ def wanted(walkers: list[Program], superblock: bool) -> Wanted:
     is alive, and holds references of its own. Only the superblock's own teardown waits for grace periods in
     ways that matter.
     """
-    types, members = set[str](), set[str]()
+    types, members, locks = set[str](), set[str](), set[str]()
     untyped = False
     for program in walkers:
         for event in program.events:
+            if event.kind == "lock":
+                locks.add(re.split(r"->|\.|:", f"{event.object}.{event.field}".rstrip("."))[-1])
             if not superblock and event.object.startswith("sb"):
                 continue
             if event.type and event.type not in _ROOTS:
@@ -83,7 +87,7 @@ def wanted(walkers: list[Program], superblock: bool) -> Wanted:
             if event.kind == "opaque" and event.field:
                 members.add(event.field.rsplit(".", 1)[-1])
                 untyped = True
-    return Wanted(frozenset(types), frozenset(members), superblock, untyped)
+    return Wanted(frozenset(types), frozenset(members), superblock, frozenset(locks), untyped)
 
 
 _Node = tuple[SourceFile, Definition]
@@ -93,9 +97,15 @@ UNTOLD = "?"
 WAITS = "!"
 """In an answer: a grace period is waited for, or the superblock torn down."""
 COUNTED = "#"
-"""Ends an entry that is destroyed only when a count that the function's own argument bears drops to zero."""
+"""Ends an entry that is destroyed only when a count drops to zero that the function's own argument bears, or
+only after a grace period: worth following where the argument itself is a walker's."""
+HOLDS = "%"
+"""In an answer: the function's own text takes a lock that walkers take too, or drops one, and not both: it
+may return with other locks than it was entered with."""
 PARAMETER = "@"
-"""Begins an entry for what the function's own parameter of that number points to: callers know what that is."""
+"""Begins an entry for what the function's parameter of that number points to: callers know what that is."""
+_LOCKING = {"lock": 1, "trylock": 1, "unlock": -1}
+_DEFERRING = frozenset({"call", "work", "defer"})
 _DROPS = frozenset({"last", "kref"})
 _YIELDS_NEW = frozenset({"new", "must-new"})
 _TRACED = 3
@@ -106,18 +116,22 @@ _TRACED = 3
 class _Edge:
     """A call. `whole`: the argument is read from a member that walkers read too, so that the object whose
     count is dropped may be a walker's; `passed`: it is the caller's own argument; neither: a reference that
-    the caller took itself. `after_drop`: the call comes after a count was dropped in the caller."""
+    the caller took itself. `after_drop`: the call comes after a count was dropped in the caller, or after a
+    grace period. `sure`: every path through the caller that does not return before makes it."""
 
     callee: _Node
     whole: bool
     passed: bool
     after_drop: bool
+    sure: bool
     handed: Callable[[int], frozenset[str]]
 
     def entries(self, found: frozenset[str]) -> set[str]:
         """What the callee's entries are in the caller."""
         result = set()
         for entry in found:
+            if entry == HOLDS or (entry == WAITS and not self.sure):
+                continue
             if entry.startswith(PARAMETER):
                 counted = COUNTED if entry.endswith(COUNTED) else ""
                 result |= {
@@ -158,6 +172,8 @@ class Relevance:
         key = (file.path, definition.start)
         if file not in self.scope.own and not file.path.endswith(".h"):
             return frozenset()
+        if not (self.what.types or self.what.members or self.what.locks or self.what.waits):
+            return frozenset()
         if key not in self._total:
             nodes: dict[_Key, _Node] = {}
             todo: list[_Node] = [(file, definition)]
@@ -188,6 +204,7 @@ class Relevance:
             edges: list[_Edge] = []
             code = file.code[definition.start : definition.end]
             dropped = False
+            signs: set[int] = set()
             for match in _CALL.finditer(code):
                 name = match.group(2)
                 if name in _WORDS or name == definition.name:
@@ -205,16 +222,39 @@ class Relevance:
                     self._named(name, arguments, code, file, here, callees)
                 known = table().get(name)
                 drops = known is not None and any(e.operation in _DROPS for e in known.effects)
+                signs |= self._signs(known, arguments)
+                drops |= known is not None and any("rcu" in e.arguments for e in known.effects)
                 if dropped or drops:
                     here = {e if e in (WAITS,) or e.endswith(COUNTED) else e + COUNTED for e in here}
                 whole = any(self._shared(a, code, definition) for a in arguments)
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
-                edges += [_Edge(n, whole, passed, dropped or drops, handed) for n in callees]
+                later = known is not None and any(e.operation in _DEFERRING for e in known.effects)
+                sure = not later and _unconditional(code, match.start())
+                if not sure:
+                    here.discard(WAITS)
+                edges += [_Edge(n, whole, passed, dropped or drops, sure, handed) for n in callees]
                 found |= here
-                dropped = dropped or drops
+                dropped = dropped or any(e.operation in _DROPS for e in (known.effects if known else ()))
+            if sum(signs):
+                found.add(HOLDS)
             self._direct[key] = (frozenset(found), tuple(edges))
         return self._direct[key]
+
+    def _signs(self, known: KernelFunction | None, arguments: list[str]) -> set[int]:
+        """Whether a kernel function takes a lock that walkers take too (1) or drops one (-1)."""
+        return {
+            s
+            for e in (known.effects if known is not None else ())
+            if (s := _LOCKING.get(e.operation)) and self._walkers_lock(e, arguments)
+        }
+
+    def _walkers_lock(self, effect: Effect, arguments: list[str]) -> bool:
+        """Whether the lock that a kernel function takes or drops may be one that walkers take."""
+        names = [a for a in effect.arguments[1:] if not a.isdigit() and a not in ("shared", "zero")]
+        if not names and effect.index(0) < len(arguments):
+            names = re.findall(r"(\w+)\W*$", arguments[effect.index(0)])
+        return not names or not self.what.locks.isdisjoint(names)
 
     def _handing(
         self, arguments: list[str], code: str, file: SourceFile
@@ -338,6 +378,8 @@ class Relevance:
 
     def _touched(self, argument: str, code: str, freed: bool, file: SourceFile, deep: int = 0) -> set[str]:
         """What of the wanted an argument may point to that is freed, or handed to a function not followed."""
+        if not (self.what.types or self.what.members):
+            return set()
         argument = _uncast(argument)
         if not argument or argument[0] in "0123456789\"'" or argument.isupper():
             return set()
@@ -460,9 +502,12 @@ _SCALARS = re.compile(
 )
 
 
+_CAST = re.compile(r"^(?:\s*\(\s*(?:const\s+)?(?:struct\s+)?\w+(?:\s+\w+)?\s*\*+\s*\)\s*)+")
+
+
 def _uncast(argument: str) -> str:
     """`argument` without casts to pointer types in front."""
-    return re.sub(r"^(?:\s*\(\s*(?:const\s+)?(?:struct\s+)?\w+(?:\s+\w+)?\s*\*+\s*\)\s*)+", "", argument).strip()
+    return _CAST.sub("", argument).strip()
 
 
 def _declaration(name: str, code: str) -> str:
@@ -482,6 +527,17 @@ def _allocates(function: str) -> bool:
     return known is not None and any(
         e.operation == "returns" and e.arguments and e.arguments[0] in _YIELDS_NEW for e in known.effects
     )
+
+
+def _unconditional(code: str, at: int) -> bool:
+    """Whether the call at `at` stands in the outermost block of the function whose text is `code`, in no
+    condition or loop."""
+    start = code.find("{")
+    inside = code[start + 1 : at]
+    if inside.count("{") != inside.count("}"):
+        return False
+    statement = inside[max(inside.rfind(";"), inside.rfind("{"), inside.rfind("}")) + 1 :]
+    return not re.search(r"\b(?:if|else|while|for|switch|case|do)\b|&&|\|\||\?", statement)
 
 
 def _opening(code: str, at: int) -> int:
