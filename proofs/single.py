@@ -334,13 +334,27 @@ _TAKES = frozenset({"lock", "enter"})
 _DROPS = frozenset({"unlock", "leave"})
 
 
-def _lock(event: Event) -> tuple[str, str]:
-    """What names a lock, or a read-side section."""
-    return (
-        ("a read-side critical section", event.field)
-        if event.kind in ("enter", "leave")
-        else (event.object, event.field)
-    )
+def _locks(program: Program) -> dict[int, tuple[str, str, str]]:
+    """What names the lock that an event takes or drops, by the event's index: object, member, and for a
+    read-side section the function that it is entered and left in. Sections nest, each function of its own;
+    one that enters or leaves only is taken to do its half of another's."""
+    both: dict[tuple[str, str], set[str]] = {}
+    for event in program.events:
+        if event.kind in ("enter", "leave"):
+            both.setdefault((event.source.function, event.field), set()).add(event.kind)
+    return {
+        index: (
+            ("a read-side critical section", event.field, _whose(event, both))
+            if event.kind in ("enter", "leave")
+            else (event.object, event.field, "")
+        )
+        for index, event in enumerate(program.events)
+        if event.kind in _TAKES | _DROPS
+    }
+
+
+def _whose(event: Event, both: dict[tuple[str, str], set[str]]) -> str:
+    return event.source.function if len(both[event.source.function, event.field]) == 2 else ""
 
 
 def balanced(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
@@ -356,26 +370,27 @@ def balanced(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         return
     yield from gaps(model, clause, programs)
     for program in programs:
-        locks = sorted({_lock(e) for e in program.events if e.kind in _TAKES or e.kind in _DROPS})
-        for lock in locks or [("", "")]:
+        named = _locks(program)
+        for lock in sorted(set(named.values())) or [("", "", "")]:
+            own = {program.events[i] for i, n in named.items() if n == lock}
 
-            def labels(event: Event, _: str, lock: tuple[str, str] = lock) -> Iterator[Label]:
+            def labels(event: Event, _: str, own: set[Event] = own) -> Iterator[Label]:
                 if event.kind == "entry":
                     yield "entry(o)", "any"
                 if event.kind == "return":
                     yield "exit(o)", "any"
-                if event.kind in _TAKES | _DROPS and _lock(event) == lock and lock[0]:
+                if event in own:
                     yield ("acquires(o)" if event.kind in _TAKES else "releases(o)"), "any"
 
-            def wanted(event: Event, lock: tuple[str, str] = lock) -> bool:
-                return event.kind == "return" or (event.kind in _TAKES | _DROPS and _lock(event) == lock)
+            def wanted(event: Event, own: set[Event] = own) -> bool:
+                return event.kind == "return" or event in own
 
             scenario = _alone(vfs, program, wanted, labels)
             yield Obligation(
                 model,
                 clause,
                 (program.label,),
-                "->".join(p for p in lock if p),
+                "->".join(p for p in lock[:2] if p),
                 scenario,
                 clause.formula,
                 (program.function,),

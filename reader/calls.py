@@ -179,6 +179,7 @@ class Calls:
         values = [x.value(a) for a in args]
         target = x.value(function)
         result: Multi = []
+        ends = x.ends
         for g, v in x.each(target):
             saved = x.record.condition
             x.record.condition = x.bdd.conjoin(saved, g)
@@ -189,6 +190,7 @@ class Calls:
                 member = x.text(named) if named is not None else ""
                 result += [(x.bdd.conjoin(g, h), w) for h, w in self._candidates(member, values, node)]
             x.record.condition = saved
+        x.returned(ends, result)
         return x.merge(result)
 
     def apply(self, name: str, values: list[Multi], node: tree_sitter.Node) -> Multi:
@@ -222,7 +224,7 @@ class Calls:
         if not candidates or len(candidates) > MAX_CANDIDATES:
             return self.opaque(f"->{member}" if member else x.text(node), values, node)
         result: Multi = []
-        rest = TRUE
+        rest, ends = TRUE, x.ends
         for position, (file, name) in enumerate(candidates):
             chosen = rest
             if position < len(candidates) - 1:
@@ -238,6 +240,7 @@ class Calls:
                 value = x.run(name, file, values) if found else self._effects(table()[name], values, [], node)
                 result += [(x.bdd.conjoin(chosen, g), v) for g, v in value]
             x.record.condition = saved
+        x.returned(ends, result)
         return x.merge(result)
 
     def opaque(self, name: str, values: list[Multi], node: tree_sitter.Node, whose: str = "own") -> Multi:
@@ -815,6 +818,7 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         self.x.exits += 1
+        self.x.ends += 1
         self.x.record.condition = self.x.bdd.without(
             self.x.record.condition, self.x.truths(values[0]) if values else FALSE
         )
@@ -829,6 +833,7 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         self.x.exits += 1
+        self.x.ends += 1
         self.x.record.condition = FALSE
         return [(TRUE, Const(0))]
 

@@ -45,7 +45,7 @@ MAX_DEPTH = 40
 MAX_CALLS = 24
 MAX_STATEMENTS = 30_000
 MAX_FOLLOWED = 6_000
-MAX_ALTERNATIVES = 5
+MAX_ALTERNATIVES = 8
 MAX_SCALARS = 2
 MAX_POINTERS = 3
 ACCESSOR_LENGTH = 600
@@ -106,6 +106,8 @@ class Executor:
         self._nested = 0
         self.exits = 0
         """Returns, gotos and ends of execution so far: none in a statement means that all paths go on."""
+        self.ends = 0
+        """Ends of execution so far: calls that do not return, assertions that may fail."""
         self._jumps = 0
 
     # -- positions ---------------------------------------------------------------------------------
@@ -204,6 +206,7 @@ class Executor:
             self.scope.entry = user.path
         found = self.scope.find(name, "function", user)
         result: Multi = []
+        ends = self.ends
         conditions = self._alternatives(found)
         for under, (file, definition) in zip(conditions, found, strict=True):
             saved = self.record.condition
@@ -211,7 +214,18 @@ class Executor:
             if self.record.condition != FALSE:
                 result += self._under(under, self._activate(file, definition, arguments))
             self.record.condition = saved
+        self.returned(ends, result)
         return result
+
+    def returned(self, ends: int, result: Multi) -> None:
+        """Go on only where a call with this `result` came back, if any of its paths has ended since there
+        were `ends` ends."""
+        if ends != self.ends:
+            back = FALSE
+            for g, _ in result:
+                back = self.bdd.disjoin(back, g)
+            self.record.condition = self.record.widen(self.bdd.conjoin(self.record.condition, back))
+            self.exits += 1
 
     def _alternatives(self, found: tuple[tuple[SourceFile, Definition], ...]) -> list[int]:
         if len(found) == 1:
