@@ -68,8 +68,31 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Understood:
+    """How much of the source of one operations table's methods was understood.
+
+    methods     methods executed, one that runs in two modes counted twice
+    functions   functions followed
+    statements  statements executed in them, over all methods
+    assumed     functions that the table of kernel functions was believed about
+    unfollowed  functions and pointers that a call of was not followed
+    gaps        what else was not understood, with its place
+    """
+
+    filesystem: str
+    table: str
+    methods: int
+    functions: int
+    statements: int
+    assumed: tuple[str, ...] = ()
+    unfollowed: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Everything one run found, for renderers. `kind` is ``tree`` or ``models``."""
+    """Everything one run found, for renderers. `kind` is ``tree`` or ``models``; `location` and `module`
+    are the folders that were read."""
 
     kind: str
     kernel: str
@@ -78,6 +101,8 @@ class Report:
     messages: tuple[str, ...] = ()
     seconds: float = 0.0
     statistics: dict[str, float] = field(default_factory=dict)
+    understood: tuple[Understood, ...] = ()
+    module: str = ""
 
 
 @dataclass(frozen=True, slots=True)

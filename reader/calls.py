@@ -247,6 +247,7 @@ class Calls:
         """A call that is not followed: it may do anything to what it is handed, and it may block. One that is
         not the filesystem's own (`whose` is ``external``) knows nothing of what hangs off that."""
         x = self.x
+        x.unfollowed[name] = None
         event = Event("opaque", "", value=whose, source=x.where(node), debug=x.record.debug > 0, note=name)
         x.record.emit(event)
         for value in values:
@@ -277,6 +278,7 @@ class Calls:
 
     def _known(self, known: KernelFunction, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
         x = self.x
+        x.assumed[known.name] = None
         debug = known.has("debug")
         x.record.debug += debug
         try:
@@ -319,6 +321,7 @@ class Calls:
         self, known: KernelFunction, values: list[Multi], args: list[tree_sitter.Node], node: tree_sitter.Node
     ) -> Multi:
         x = self.x
+        x.assumed[known.name] = None
         if known.assumption:
             x.record.assumptions[known.assumption] = None
         result: Multi | None = None

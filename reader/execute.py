@@ -99,6 +99,8 @@ class Executor:
         self.frames: list[Frame] = []
         self.statements = 0
         self.followed: dict[str, None] = {}
+        self.assumed: dict[str, None] = {}
+        self.unfollowed: dict[str, None] = {}
         self.memory: dict[tuple[str, str], Multi] = {}
         self.calls = Calls(self)
         self._parsed: dict[tuple[str, int], list[tuple[int, Parsed, SourceFile, Definition]]] = {}

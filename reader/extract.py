@@ -17,7 +17,7 @@ from .parse import parse
 from .recorder import MAX_DEFINED, Abandon
 from .relevance import Relevance, wanted
 from .source import Definition, SourceFile
-from .tables import Table, Unit
+from .tables import Table, Unit, places
 from .tree import Scope, Tree
 from .types import Types
 from .values import NULL, Const, CType, Multi, Ptr, Sym
@@ -113,6 +113,7 @@ class _Extractor:
                 tuple(sorted((f.path, f.sha256) for f in self._used(own))),
                 READER_VERSION,
                 gaps,
+                places(self.scope, own),
             )
 
     def _used(self, table: Table) -> Iterable[SourceFile]:
@@ -255,6 +256,9 @@ class _Extractor:
             gaps,
             tuple(executor.record.assumptions),
             executor.statements,
+            tuple(executor.followed),
+            tuple(executor.assumed),
+            tuple(executor.unfollowed),
         )
 
     def _ended(self, executor: Executor, file: SourceFile, definition: Definition, result: Multi) -> None:
@@ -284,7 +288,8 @@ class _Extractor:
         else:
             executor.record.gap(f"{job.function}() is defined nowhere that the reader looks", source)
         events, atoms, gaps = executor.record.finished()
-        return Program(job.method, job.function, job.mode, source, events, atoms, gaps)
+        assumed = (job.function,) if known is not None else ()
+        return Program(job.method, job.function, job.mode, source, events, atoms, gaps, assumed=assumed)
 
     def _root(self, job: _Job) -> str:
         return {"d_hash": "parent"}.get(

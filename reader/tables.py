@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ..spec.program import Source
+from .search import search
 from .source import Definition, SourceFile
-from .tree import Tree
+from .tree import Scope, Tree
 
 FOLDERS = ("fs", "mm", "net", "ipc", "kernel", "security", "drivers/dma-buf", "drivers")
 _TABLE = re.compile(rb"struct\s+dentry_operations\s+\w+\s*(?:\[[^\]]*\])?[^;={]*=")
@@ -32,6 +35,15 @@ class Table:
     def functions(self, member: str) -> tuple[str, ...]:
         """The functions stored in `member` (several in an array of tables)."""
         return tuple(dict.fromkeys(f for m, f in self.slots if m == member))
+
+
+def places(scope: Scope, table: Table) -> tuple[tuple[str, Source], ...]:
+    """Where the functions of `table` are defined, by name; those that are found."""
+    found: dict[str, Source] = {}
+    for function in dict(sorted((f, m) for m, f in table.slots)):
+        for file, definition in scope.find(function, "function", table.file)[:1]:
+            found[function] = Source(file.path, file.line(definition.start), function)
+    return tuple(found.items())
 
 
 def tables(file: SourceFile, ctype: str) -> tuple[Table, ...]:
@@ -59,6 +71,8 @@ class Unit:
     folder: str
     paths: tuple[str, ...]
     tree: Tree
+    module: bool = False
+    """Whether these are sources of an out-of-tree module."""
 
     @cached_property
     def files(self) -> tuple[SourceFile, ...]:
@@ -86,7 +100,8 @@ class Unit:
                             value = next((m.body for f in self.files for m in f.macros.get(macro, ())), "")
                             if value.startswith('"'):
                                 found[value.strip('"')] = None
-        own = Path(self.folder).name.removesuffix(".c")
+        folder = self.tree.module if self.module and self.folder == "." else None
+        own = folder.name if folder is not None else Path(self.folder).name.removesuffix(".c")
         found[own] = None
         return tuple(found)
 
@@ -103,55 +118,77 @@ def unit_of(tree: Tree, path: str) -> Unit:
     return Unit(path, (path,), tree)
 
 
-def unit_at(tree: Tree, folder: str) -> Unit:
+def unit_at(tree: Tree, folder: str, module: bool = False) -> Unit:
     """The unit that `Unit.folder` names: a folder, or one file."""
+    if module:
+        below = tree.module_files
+        return Unit(folder, below if folder == "." else _below(folder, below), tree, True)
     return Unit(folder, (folder,) if folder.endswith(".c") else tree.list(folder), tree)
 
 
+def _below(folder: str, paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(p for p in paths if p.startswith(folder + "/"))
+
+
+def initialises_table(raw: bytes) -> bool:
+    """Whether a C file initialises a ``struct dentry_operations``."""
+    return b"dentry_operations" in raw and _TABLE.search(raw) is not None
+
+
 def files_with_tables(tree: Tree, folders: tuple[str, ...] = FOLDERS) -> tuple[str, ...]:
-    """Paths of the C files that initialise a ``struct dentry_operations``."""
-    found: dict[str, None] = {}
+    """Paths of the C files of the tree that initialise a ``struct dentry_operations``."""
+    found: set[str] = set()
     for folder in folders:
-        for path in tree.list(folder, (".c",), deep=True):
-            if path in found:
-                continue
-            try:
-                raw = (tree.root / path).read_bytes()
-            except OSError:
-                continue
-            if b"dentry_operations" in raw and _TABLE.search(raw):
-                found[path] = None
+        found.update(search(tree.root, folder, tree.searched, initialises_table))
     return tuple(sorted(found))
 
 
 def units(tree: Tree, folders: tuple[str, ...] = FOLDERS) -> tuple[Unit, ...]:
-    """Every unit of the tree that has a dentry operations table."""
+    """Every unit that has a dentry operations table, those of the module first.
+
+    What the module has under the same path takes the place of the tree's.
+    """
     found: dict[str, Unit] = {}
+    replaced = set(tree.module_files)
     for path in files_with_tables(tree, folders):
         unit = unit_of(tree, path)
-        found.setdefault(unit.folder, unit)
-    return tuple(found.values())
+        if not replaced.intersection(unit.paths):
+            found.setdefault(unit.folder, unit)
+    return (*module_units(tree), *found.values())
 
 
-def find_units(tree: Tree, name: str) -> tuple[Unit, ...]:
-    """The units that the user's word `name` means; none if nothing in the tree has that name.
+def module_units(tree: Tree) -> tuple[Unit, ...]:
+    """The filesystems of the out-of-tree module: all of it, or each folder that registers one of several."""
+    paths = tree.module_files
+    files = [f for p in paths if p.endswith(".c") and (f := tree.file(p))]
+    tables_in = {str(Path(f.path).parent) for f in files if initialises_table(f.raw)}
+    types_in = {str(Path(f.path).parent) for f in files if tables(f, "file_system_type")}
+    if not tables_in:
+        return ()
+    if len(types_in) <= 1 or "." in types_in:
+        return (Unit(".", paths, tree, True),)
+    outermost = {t for t in types_in if not any(t.startswith(other + "/") for other in types_in)}
+    apart = {t for t in tables_in if not any(t == o or t.startswith(o + "/") for o in outermost)}
+    found = (Unit(f, _below(f, paths), tree, True) for f in sorted(outermost | apart - {"."}))
+    whole = (Unit(".", paths, tree, True),) if "." in apart else ()
+    return whole or tuple(u for u in found if any(_has_table(tree, p) for p in u.paths))
 
-    First what stands where the name says (fs/NAME, fs/NAME.c), then whatever registers that name.
+
+def find_units(tree: Tree, name: str, answers_to: Callable[[Unit], Iterable[str]]) -> tuple[Unit, ...]:
+    """The units that the user's word `name` means; none if nothing has that name.
+
+    First those of the module, then what stands where the name says (fs/NAME, fs/NAME.c), then whatever
+    `answers_to` that name.
     """
+    own = tuple(u for u in module_units(tree) if name in answers_to(u))
     direct = []
-    for folder in (f"fs/{name}", f"fs/{name}.c"):
+    for folder in () if own else (f"fs/{name}", f"fs/{name}.c"):
         paths = tree.list(folder) if not folder.endswith(".c") else ((folder,) if tree.file(folder) else ())
         if any(_has_table(tree, p) for p in paths):
             direct.append(Unit(folder, paths, tree))
-    if direct:
-        return tuple(direct)
-    return tuple(
-        u
-        for u in units(tree)
-        if name in u.names or any(t.name == name for t in u.tables("dentry_operations"))
-    )
+    return own or tuple(direct) or tuple(u for u in units(tree) if name in answers_to(u))
 
 
 def _has_table(tree: Tree, path: str) -> bool:
     file = tree.file(path)
-    return bool(file and path.endswith(".c") and _TABLE.search(file.raw))
+    return bool(file and path.endswith(".c") and initialises_table(file.raw))

@@ -2,22 +2,104 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import os
 import re
+import stat
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from ..errors import InputError
 from .source import MAX_BYTES, Definition, Macro, SourceFile
 
+ABSENT = "-"
+"""What stands for the content of a file that is not there."""
+SETTLED = 2.0
+"""A file that changed less than so many seconds ago may change again without another time stamp."""
+
+Searched = dict[str, tuple[str, tuple[str, ...]]]
+"""By folder: what its C files looked like (names, sizes, times, inodes), and which of them were found."""
+Signature = tuple[int, int, int, int]
+"""Size, times of the last change of content and of status in ns, and inode number of a file."""
+
 _VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.M)
 _PROTOTYPE_HINT = 200
 
 
-class Tree:
-    """Reads files below `root` and nothing outside it. Every file that was read is kept in `files`."""
+@dataclass(frozen=True)
+class Consulted:
+    """What an answer about a tree rests on.
 
-    def __init__(self, root: Path) -> None:
+    files       each path that was asked for, with `content` of what was there
+    listings    each listing that was asked for (`Tree.listed`), with a hash of its names
+    signatures  of the files that had settled before they were read
+    """
+
+    files: dict[str, str]
+    listings: dict[str, str]
+    signatures: dict[str, Signature]
+
+
+def content(file: SourceFile | None) -> str:
+    """A file's content as one word: its SHA-256, ``!`` and why it cannot be read, or `ABSENT`."""
+    if file is None:
+        return ABSENT
+    return f"!{file.problem}" if file.problem and not file.raw else file.sha256
+
+
+def signature(status: os.stat_result, now: float) -> Signature | None:
+    """By what a file is known again without reading it; None for one that changed just before `now`."""
+    if not stat.S_ISREG(status.st_mode) or max(status.st_mtime, status.st_ctime) > now - SETTLED:
+        return None
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def names_hash(names: Iterable[str]) -> str:
+    """A listing as one word."""
+    return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def read_below(base: Path, path: str) -> tuple[SourceFile | None, Signature | None]:
+    """The file at `path` below `base`, None if there is none, and its signature where it has settled.
+
+    A file that cannot be read as C source has its `problem` set and no text; so has one whose path leads
+    out of `base`.
+    """
+    try:
+        resolved = (base / path).resolve()
+    except (OSError, RuntimeError, ValueError):
+        return SourceFile(path, b"", problem="its path leads nowhere"), None
+    if not resolved.is_relative_to(base):
+        return SourceFile(path, b"", problem="leads out of the tree"), None
+    try:
+        if not resolved.is_file():
+            return None, None
+        status = resolved.stat()
+        if status.st_size > MAX_BYTES:
+            return SourceFile(path, b"", problem=f"larger than {MAX_BYTES >> 20} MiB"), None
+        known = signature(status, time.time())
+        return SourceFile(path, resolved.read_bytes()), known
+    except OSError as error:
+        return SourceFile(path, b"", problem=error.strerror or "cannot be read"), None
+
+
+class Tree:
+    """Reads files below `root`, and below `module`, which comes first, and nothing outside them.
+
+    A path is relative to the one or the other. Every path that was asked for is remembered: `consulted`.
+    """
+
+    def __init__(self, root: Path, module: Path | None = None) -> None:
         self.root = root.resolve()
+        self.module = module.resolve() if module is not None else None
+        self.bases = (self.root,) if self.module is None else (self.module, self.root)
+        self.searched: Searched = {}
+        """Where operations tables were looked for (`reader/search.py`)."""
+        self._read: dict[str, tuple[SourceFile | None, Signature | None]] = {}
         self._cache: dict[str, SourceFile | None] = {}
         self._listing: dict[str, tuple[str, ...]] = {}
         self._closure: dict[str, tuple[SourceFile, ...]] = {}
@@ -25,6 +107,29 @@ class Tree:
             raise InputError(f"{root}: no such folder")
         if not (self.root / "Makefile").is_file() or not (self.root / "fs").is_dir():
             raise InputError(f"{root}: no kernel tree (it has no Makefile with a version, or no fs/)")
+        if self.module is not None and not self.module.is_dir():
+            raise InputError(f"{module}: no such folder")
+
+    def afresh(self) -> Tree:
+        """The same tree, that has been asked for nothing yet; what was read is shared."""
+        other = copy.copy(self)
+        other._cache, other._listing, other._closure = {}, {}, {}
+        return other
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Drop the text of files that nobody else will ask for, in this tree and those made of it."""
+        for path in paths:
+            self._read.pop(path, None)
+
+    @property
+    def consulted(self) -> Consulted:
+        """All that was asked for so far."""
+        signatures = {p: s for p in self._cache if p in self._read and (s := self._read[p][1]) is not None}
+        return Consulted(
+            {p: content(f) for p, f in self._cache.items()},
+            {k: names_hash(names) for k, names in self._listing.items()},
+            signatures,
+        )
 
     @cached_property
     def version(self) -> str:
@@ -39,54 +144,72 @@ class Tree:
         return version + str(found.get("EXTRAVERSION", ""))
 
     def file(self, path: str) -> SourceFile | None:
-        """The file at `path` (relative), or None if there is none. A file that cannot be read as C source
-        (too large, unreadable) has its `problem` set and no text."""
+        """The file at `path`, or None if there is none. A file that cannot be read as C source (too large,
+        unreadable) has its `problem` set and no text."""
         if path not in self._cache:
-            self._cache[path] = self._read(path)
+            if path not in self._read:
+                self._read[path] = self._look(path)
+            self._cache[path] = self._read[path][0]
         return self._cache[path]
 
-    def _read(self, path: str) -> SourceFile | None:
-        full = self.root / path
-        try:
-            resolved = full.resolve()
-        except (OSError, RuntimeError):
-            return SourceFile(path, b"", problem="a loop of symbolic links")
-        if not resolved.is_relative_to(self.root):
-            return SourceFile(path, b"", problem="leads out of the tree")
-        if not resolved.is_file():
-            return None
-        try:
-            if resolved.stat().st_size > MAX_BYTES:
-                return SourceFile(path, b"", problem=f"larger than {MAX_BYTES >> 20} MiB")
-            return SourceFile(path, resolved.read_bytes())
-        except OSError as error:
-            return SourceFile(path, b"", problem=error.strerror or "cannot be read")
+    def _look(self, path: str) -> tuple[SourceFile | None, Signature | None]:
+        for base in self.bases:
+            found = read_below(base, path)
+            if found[0] is not None:
+                return found
+        return None, None
 
     def list(
-        self, folder: str, suffixes: tuple[str, ...] = (".c", ".h"), deep: bool = False
+        self,
+        folder: str,
+        suffixes: tuple[str, ...] = (".c", ".h"),
+        deep: bool = False,
+        module: bool = False,
     ) -> tuple[str, ...]:
-        """Paths of the files in `folder` (and below it, if `deep`) that end in one of `suffixes`, sorted."""
-        key = f"{folder}\0{deep}\0{suffixes}"
+        """Paths of the files in `folder` of the tree, or of the module (and below it, if `deep`), that end
+        in one of `suffixes`, sorted."""
+        where, depth = "module" if module else "tree", "deep" if deep else "flat"
+        key = f"{where}|{depth}|{','.join(suffixes)}|{folder}"
         if key not in self._listing:
-            base = self.root / folder
-            walk = base.rglob("*") if deep else base.glob("*")
-            found = (
-                [str(p.relative_to(self.root)) for p in walk if p.name.endswith(suffixes)]
-                if base.is_dir()
-                else []
-            )
-            self._listing[key] = tuple(sorted(found))
+            self._listing[key] = self.listed(key)
         return self._listing[key]
 
+    def listed(self, key: str) -> tuple[str, ...]:
+        """The listing that `key` of `Consulted.listings` names, as it is now."""
+        where, depth, suffixes, folder = key.split("|", 3)
+        base = self.module if where == "module" else self.root
+        if base is None or not (base / folder).resolve().is_relative_to(base):
+            return ()
+        start = base / folder
+        walk = start.rglob("*") if depth == "deep" else start.glob("*")
+        names = (str(p.relative_to(base)) for p in walk if p.name.endswith(tuple(suffixes.split(","))))
+        return tuple(sorted(names)) if start.is_dir() else ()
+
+    @property
+    def module_files(self) -> tuple[str, ...]:
+        """Paths of the module's C files and headers, but for what kbuild generates."""
+        if self.module is None:
+            return ()
+        return tuple(p for p in self.list(".", deep=True, module=True) if not p.endswith(".mod.c"))
+
     def include(self, name: str, quoted: bool, user: str) -> SourceFile | None:
-        """The header that ``#include`` of `name` in file `user` means."""
+        """The header that ``#include`` of `name` in file `user` means.
+
+        An out-of-tree module names its own folders of headers in its Makefile, which is not read: what
+        neither the module's include/ nor the tree has is the module's only header whose path ends so.
+        """
         if quoted:
             local = _normal(str(Path(user).parent / name))
             if local and (found := self.file(local)):
                 return found
         if name.startswith("asm/"):
             return self.file("include/asm-generic/" + name[4:])
-        return self.file("include/" + name) or self.file("include/uapi/" + name)
+        found = self.file("include/" + name) or self.file("include/uapi/" + name)
+        if found is None and self.module is not None:
+            headers = self.list(".", (".h",), deep=True, module=True)
+            ends = [p for p in headers if p == name or p.endswith("/" + name)]
+            return self.file(ends[0]) if len(ends) == 1 else None
+        return found
 
     def headers(self, path: str) -> tuple[SourceFile, ...]:
         """Every header that `path` includes, directly or not, nearest first."""
@@ -157,6 +280,14 @@ class Scope:
         """The kernel's files of helpers for filesystems."""
         return tuple(f for p in self.SHARED if p not in self.paths and (f := self.tree.file(p)))
 
+    @cached_property
+    def beside(self) -> tuple[SourceFile, ...]:
+        """The other files of the out-of-tree module that the filesystem is in, if it is in one."""
+        module = self.tree.module_files
+        if not set(module).intersection(self.paths):
+            return ()
+        return tuple(f for p in module if p not in self.paths and (f := self.tree.file(p)))
+
     def use(self, file: SourceFile) -> SourceFile:
         """Remember that a fact came from `file`."""
         self.used[file.path] = file
@@ -166,7 +297,9 @@ class Scope:
         key = (user.path, self.entry)
         if key not in self._near:
             headers = [*self.tree.headers(user.path), *(self.tree.headers(self.entry) if self.entry else ())]
-            self._near[key] = list({f.path: f for f in (user, *self.own, *headers, *self.shared)}.values())
+            self._near[key] = list(
+                {f.path: f for f in (user, *self.own, *self.beside, *headers, *self.shared)}.values()
+            )
         return self._near[key]
 
     def find(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:

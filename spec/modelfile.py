@@ -16,6 +16,7 @@ from .program import EVENT_KINDS, Atom, Event, Gap, Guard, Model, Program, Sourc
 from .vfs import every_method, vfs
 
 FORMAT = 1
+_COVERAGE = ("followed", "assumed", "unfollowed")
 ATOM_KINDS = frozenset({"nonnull", "stable", "free", "defined"})
 
 
@@ -79,6 +80,7 @@ class _Writer:
             "events": [self.event(e) for e in p.events],
             "gaps": [self.gap(g) for g in p.gaps],
             "assumptions": list(p.assumptions),
+            **{name: list(names) for name in _COVERAGE if (names := getattr(p, name))},
         }
 
 
@@ -94,6 +96,7 @@ def dump(model: Model) -> str:
         "table": model.table,
         "at": writer.source(model.source),
         "slots": [list(s) for s in model.slots],
+        **({"places": {f: writer.source(s) for f, s in model.places}} if model.places else {}),
         "files": dict(model.files),
         "facts": dict(model.facts),
         "private_bdi": None if model.private_bdi is None else writer.source(model.private_bdi),
@@ -256,6 +259,7 @@ class _Reader:
             tuple(self.gap(g) for g in self.take(data, "gaps", list, [])),
             tuple(str(a) for a in self.take(data, "assumptions", list, [])),
             self.take(data, "statements", int, 0),
+            *(tuple(map(str, self.take(data, name, list, []))) for name in _COVERAGE),
         )
 
     def model(self) -> Model:
@@ -277,6 +281,11 @@ class _Reader:
             tuple(sorted((str(k), str(v)) for k, v in self.take(d, "files", dict, {}).items())),
             self.take(d, "reader", str),
             tuple(self.gap(g) for g in self.take(d, "gaps", list, [])),
+            tuple(
+                (str(f), self.indexed(self.sources, places, f))
+                for places in [self.take(d, "places", dict, {})]
+                for f in sorted(places)
+            ),
         )
         bound = {m for c in clauses() for m in c.binds}
         for method, function in model.slots:

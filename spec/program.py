@@ -123,8 +123,12 @@ class Gap:
 class Program:
     """What one method does in one mode.
 
-    mode ``rcu``: called from lockless pathwalk. ``ref``: the caller holds a counted reference.
-    "" where the method has no mode of its own.
+    mode        ``rcu``: called from lockless pathwalk. ``ref``: the caller holds a counted reference.
+                "" where the method has no mode of its own
+    statements  how many the reader executed, one that runs twice counted twice
+    followed    the functions that it executed, as ``file:function``
+    assumed     those that it took the table of kernel functions' word for
+    unfollowed  those, and the pointers, that it did not follow a call of
     """
 
     method: str
@@ -136,6 +140,9 @@ class Program:
     gaps: tuple[Gap, ...] = ()
     assumptions: tuple[str, ...] = ()
     statements: int = 0
+    followed: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    unfollowed: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -150,6 +157,7 @@ class Model:
     private_bdi   where the filesystem gives its superblock a private backing device (then
                   generic_shutdown_super() waits for a grace period); None where it does not
     facts         other single facts that the scenario needs, by name
+    places        where the functions in `slots` are defined, those that the reader found
     """
 
     kernel: str
@@ -164,6 +172,7 @@ class Model:
     files: tuple[tuple[str, str], ...] = ()
     reader: str = ""
     gaps: tuple[Gap, ...] = ()
+    places: tuple[tuple[str, Source], ...] = ()
 
     def program(self, method: str, mode: str | None = None) -> tuple[Program, ...]:
         """The programs of `method` (several where the source offers alternatives), in `mode` if given."""

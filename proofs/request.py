@@ -1,0 +1,45 @@
+"""What the user asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .pool import Limits
+
+Progress = Callable[[int, int, tuple[str, ...]], None]
+"""``progress(done, total, doing)``: units that are finished, all units, and what the workers do now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for.
+
+    filesystems  names of filesystems or tables
+    everything   all that there are
+    linux        the kernel tree; None for the models that the installation keeps
+    module       sources outside the tree, which come first
+    kernel       the version to go by; None for what the tree says, or the newest models
+    clauses      () means all of them
+    timeout      seconds that the solver has for one obligation
+    jobs         worker processes; 0 means that this process does the work itself, without limits
+    limits       what a worker may use
+    cache        the folder of the cache; None for none
+    progress     is told what goes on
+    note         is told what the user should know, one line at a time
+    """
+
+    filesystems: tuple[str, ...] = ()
+    everything: bool = False
+    linux: Path | None = None
+    module: Path | None = None
+    kernel: str | None = None
+    clauses: tuple[str, ...] = ()
+    solver: str = "z3"
+    timeout: float | None = None
+    jobs: int = 0
+    limits: Limits = Limits()
+    cache: Path | None = None
+    progress: Progress | None = None
+    note: Callable[[str], None] | None = None

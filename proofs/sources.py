@@ -1,0 +1,171 @@
+"""Where a run's units come from: a kernel tree, or the models that the installation keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import InputError
+from ..reader.state import State
+from ..reader.tables import Unit, find_units, module_units, unit_at, units
+from ..reader.tree import Tree
+from .cache import Cache, digest
+from .kept import Kept, kept, kept_text
+from .names import unknown
+from .request import Request
+from .work import Task, UnitName, model_key
+
+if TYPE_CHECKING:
+    from ..reader.tree import Consulted
+
+
+@dataclass(frozen=True)
+class Item:
+    """One unit of a run.
+
+    label   what the user knows it by
+    task    what to do, were nothing known
+    models  what its models are kept under; None where that is not known
+    size    bytes of source, a guess at how long it takes
+    tables  the tables that are meant, as (filesystem, table), told without executing anything
+    """
+
+    label: str
+    task: Task
+    models: Callable[[], tuple[str, ...] | None]
+    size: Callable[[], int]
+    tables: Callable[[], list[tuple[str, str]]]
+
+
+class Sources(Protocol):
+    """What a run reads."""
+
+    tree: Tree | None
+
+    def items(self, task: Task) -> list[Item]:
+        """The units that the request means, in the order in which they are reported; `task` says what is
+        to be done with each. UsageError for a name that nothing has."""
+
+    def learn(self, consulted: Consulted) -> None:
+        """Remember what a worker saw."""
+
+    def close(self) -> None:
+        """Keep what is worth remembering for the next run."""
+
+
+class KeptModels:
+    """The models of the installation; a unit is one of them."""
+
+    tree: Tree | None = None
+
+    def __init__(self, request: Request, kernel: str) -> None:
+        self.request, self.kernel = request, kernel
+
+    def items(self, task: Task) -> list[Item]:
+        """See `Sources`."""
+        found = kept(self.kernel, self.request.filesystems, self.request.everything)
+        return [self._item(m, task) for m in found]
+
+    def _item(self, model: Kept, task: Task) -> Item:
+        return Item(
+            model.table or model.name,
+            replace(task, source=model.name),
+            lambda: (model_key(kept_text(model.name)),),
+            lambda: len(kept_text(model.name)),
+            lambda: [(model.names[0] if model.names else model.name, model.table)],
+        )
+
+    def learn(self, consulted: Consulted) -> None:
+        """See `Sources`; models rest on nothing else."""
+
+    def close(self) -> None:
+        """See `Sources`."""
+
+
+class KernelTree:
+    """A kernel tree, and perhaps a module beside it; a unit is a folder or a file."""
+
+    def __init__(self, request: Request, kernel: str, store: Cache | None) -> None:
+        if request.linux is None:
+            raise InputError("no kernel tree")
+        self.request, self.kernel, self.store = request, kernel, store
+        self.tree = Tree(request.linux, request.module)
+        self._memory = digest("tree", *self.tree.bases)
+        self.state = State(self.tree, store.get("trees", self._memory) if store else None)
+
+    def items(self, task: Task) -> list[Item]:
+        """See `Sources`."""
+        return [self._item(u, task) for u in self.units()]
+
+    def _item(self, unit: Unit, task: Task) -> Item:
+        name = UnitName(self.tree.root, self.tree.module, unit.folder, unit.module)
+        task = replace(task, source=name)
+
+        def models() -> tuple[str, ...] | None:
+            known = self.store.recall("units", name.key(self.kernel), self.state) if self.store else None
+            return tuple(map(str, known)) if isinstance(known, list) else None
+
+        def tables() -> list[tuple[str, str]]:
+            fresh = unit_at(self.tree.afresh(), unit.folder, unit.module)
+            found = fresh.tables("dentry_operations")
+            return [(fresh.names[0], t.name) for t in found if task.means(fresh.names, t.name)]
+
+        return Item(unit.folder, task, models, lambda: sum(map(self._size, unit.paths)), tables)
+
+    def _size(self, path: str) -> int:
+        for base in self.tree.bases:
+            try:
+                return (base / path).stat().st_size
+            except OSError:
+                continue
+        return 0
+
+    def learn(self, consulted: Consulted) -> None:
+        """See `Sources`."""
+        self.state.learn(consulted)
+
+    def close(self) -> None:
+        """See `Sources`."""
+        if self.store is not None and self.state.news:
+            self.store.put("trees", self._memory, self.state.memory())
+
+    def units(self) -> list[Unit]:
+        """The units that the request names: all, those of the module, or whatever answers to its names."""
+        if self.request.everything:
+            return list(units(self.tree))
+        if not self.request.filesystems:
+            return list(module_units(self.tree))
+        chosen: dict[tuple[bool, str], Unit] = {}
+        for name in self.request.filesystems:
+            found = find_units(self.tree, name, self._names)
+            if not found:
+                raise unknown("filesystem", name, {n for u in units(self.tree) for n in self._names(u)})
+            chosen.update({(u.module, u.folder): u for u in found})
+        return list(chosen.values())
+
+    def _names(self, unit: Unit) -> tuple[str, ...]:
+        """What a unit answers to: its filesystems' names, its own, and its tables'."""
+
+        def ask(fresh: Unit) -> list[Any]:
+            return [*fresh.names, *(t.name for t in fresh.tables("dentry_operations"))]
+
+        return tuple(map(str, self.remembered("names", unit, ask)))
+
+    def remembered(self, kind: str, unit: Unit, ask: Callable[[Unit], list[Any]]) -> list[Any]:
+        """What `ask` says of a unit, plain data; from the cache if nothing changed that it looked at."""
+        key = digest(kind, unit.folder, unit.module, self.tree.module is not None)
+        known = self.store.recall(kind, key, self.state) if self.store else None
+        if isinstance(known, list):
+            return known
+        view = self.tree.afresh()
+        said = ask(unit_at(view, unit.folder, unit.module))
+        if self.store is not None:
+            self.state.learn(view.consulted)
+            self.store.keep(kind, key, view.consulted, said)
+        return said
+
+
+def sources(request: Request, kernel: str, store: Cache | None) -> KernelTree | KeptModels:
+    """What `request` is about. InputError where its tree is none."""
+    return KeptModels(request, kernel) if request.linux is None else KernelTree(request, kernel, store)

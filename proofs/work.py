@@ -1,0 +1,316 @@
+"""One unit of work, from source or a model to results: what a worker process does.
+
+It looks up what is known already, and keeps what is new as soon as it is: a run that is interrupted goes on
+from there the next time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..spec.contract import clause
+from ..spec.modelfile import dump, load
+from ..spec.program import Model
+from ..spec.vfs import vfs
+from .cache import Cache, digest
+from .pool import Phase
+from .verdict import Result, TraceStep, Understood, Verdict
+
+if TYPE_CHECKING:
+    from ..reader.tree import Consulted, Tree
+
+_UNKEPT = 1.0
+"""Results of so many seconds' work at most are lost with a worker that is cut off."""
+SOLVES = 12
+"""Deciding an obligation asks the solver at most so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitName:
+    """Which unit of which tree; `own` if it is one of the module's."""
+
+    root: Path
+    module: Path | None
+    folder: str
+    own: bool
+
+    def key(self, kernel: str) -> str:
+        """Under what its models are kept; the tree is told by what is in it, not by where it is."""
+        return digest("unit", kernel, self.folder, self.own, self.module is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Decide `clauses` of the tables named (a filesystem's or their own name; () means all) of one unit.
+
+    source  the unit to read, or the name of a model that the installation keeps
+    models  where they were read before: what they are kept under
+    texts   whether the models' texts are wanted as well
+    cache   the folder of the cache; None for none
+    """
+
+    source: UnitName | str
+    kernel: str
+    clauses: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    solver: str = "z3"
+    timeout: float | None = None
+    models: tuple[str, ...] = ()
+    texts: bool = False
+    cache: Path | None = None
+
+    def means(self, names: tuple[str, ...], table: str) -> bool:
+        """Whether a table of a filesystem with these names is one of those named."""
+        return not self.names or bool({table, *names}.intersection(self.names))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a model is of. `model` is what it and its results are kept under, a hash of its text."""
+
+    model: str
+    filesystem: str
+    names: tuple[str, ...]
+    table: str
+    events: int
+    understood: Understood
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The models of the unit are there; what they rest on, if they came from a tree."""
+
+    heads: tuple[Head, ...]
+    consulted: Consulted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The results of one clause for one table."""
+
+    model: str
+    clause: str
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something that the user should see once."""
+
+    text: str
+
+
+Message = Phase | Read | Decided | Noted
+
+
+# -- what is known already -----------------------------------------------------------------------------
+
+
+def results_key(model: str, task: Task) -> str:
+    """Under what the results of a model are kept: all that they depend on but the tool itself."""
+    return digest("results", model, task.kernel, task.solver, task.timeout)
+
+
+def known_heads(store: Cache, models: tuple[str, ...]) -> tuple[Head, ...] | None:
+    """What the models kept under these names are of; None unless all are there."""
+    found = [_head_from(m, store.get("heads", m)) for m in models]
+    return tuple(h for h in found if h is not None) if None not in found else None
+
+
+def known_results(store: Cache, model: str, task: Task) -> dict[str, tuple[Result, ...]]:
+    """The results of a model that are known, by clause."""
+    kept = store.get("results", results_key(model, task))
+    found = {}
+    for name, rows in kept.items() if isinstance(kept, dict) else ():
+        try:
+            found[name] = tuple(_result_from(r) for r in rows)
+        except (TypeError, ValueError, KeyError, AttributeError):
+            continue
+    return found
+
+
+def _head_from(model: str, data: Any) -> Head | None:
+    try:
+        rows: dict[str, Any] = {k: _tuple(v) for k, v in data["understood"].items()}
+        names = tuple(map(str, data["names"]))
+        understood = Understood(**rows)
+        return Head(model, data["filesystem"], names, data["table"], int(data["events"]), understood)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return None
+
+
+def _tuple(value: Any) -> Any:
+    """What was a tuple before it was JSON."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _result_data(result: Result) -> dict[str, Any]:
+    data = {f.name: getattr(result, f.name) for f in fields(result)}
+    return data | {"verdict": result.verdict.value, "trace": [list(asdict(s).values()) for s in result.trace]}
+
+
+def _result_from(data: dict[str, Any]) -> Result:
+    plain: dict[str, Any] = {k: _tuple(v) for k, v in data.items()}
+    trace = tuple(TraceStep(*s) for s in data["trace"])
+    return Result(**(plain | {"verdict": Verdict(data["verdict"]), "trace": trace}))
+
+
+# -- the work ------------------------------------------------------------------------------------------
+
+
+def answer_apart(task: Task) -> Iterator[Message]:
+    """`answer` in a worker: what one task read of a tree, but for the unit's own files, serves the next."""
+    if isinstance(task.source, str):
+        yield from answer(task, None)
+        return
+    tree = _shared_tree(task.source.root, task.source.module).afresh()
+    own: tuple[str, ...] = ()
+    try:
+        for message in answer(task, tree):
+            if isinstance(message, Read) and message.consulted is not None:
+                folder = Path(task.source.folder)
+                own = tuple(p for p in message.consulted.files if Path(p).parent == folder)
+            yield message
+    finally:
+        tree.forget(own)
+
+
+@cache
+def _shared_tree(root: Path, module: Path | None) -> Tree:
+    from ..reader.tree import Tree
+
+    return Tree(root, module)
+
+
+def answer(task: Task, tree: Tree | None) -> Iterator[Message]:
+    """Read what the task names, from `tree` if it is there, and decide it."""
+    notes: list[str] = []
+    store = Cache(task.cache, notes.append) if task.cache is not None else None
+    read = _recalled(task, store)
+    consulted = None
+    if not read:
+        yield Phase("reading")
+        models, consulted = _models(task, tree)
+        read = [(_head(m, text), m, text) for m, text in models]
+        if store is not None:
+            _keep_models(task, store, read, consulted)
+    yield Read(tuple(replace(h, text=text) if task.texts else h for h, _, text in read), consulted)
+    for head, model, _ in read:
+        if task.means(head.names, head.table):
+            yield from _decide(task, store, head, model)
+    yield from map(Noted, notes)
+
+
+def _recalled(task: Task, store: Cache | None) -> list[tuple[Head, Model, str]]:
+    """The models that the task names by what they are kept under; none unless all are there."""
+    if store is None:
+        return []
+    found = []
+    for name in task.models:
+        text, head = store.get("models", name), _head_from(name, store.get("heads", name))
+        if not isinstance(text, str) or head is None or model_key(text) != name:
+            return []
+        found.append((head, load(text, name), text))
+    return found
+
+
+def _models(task: Task, tree: Tree | None) -> tuple[list[tuple[Model, str]], Consulted | None]:
+    """The models and their texts."""
+    if isinstance(task.source, str) or tree is None:
+        from .kept import kept_text
+
+        text = kept_text(str(task.source))
+        return [(load(text, str(task.source)), text)], None
+    from ..reader.extract import models
+    from ..reader.tables import unit_at
+
+    unit = unit_at(tree, task.source.folder, task.source.own)
+    found = models(tree, unit, task.kernel)
+    return [(m, dump(m)) for m in found], tree.consulted
+
+
+def model_key(text: str) -> str:
+    """What the model with this text, and what is known of it, is kept under."""
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def _head(model: Model, text: str) -> Head:
+    events = sum(len(p.events) for p in model.programs)
+    return Head(model_key(text), model.filesystem, model.names, model.table, events, understood(model))
+
+
+def _keep_models(
+    task: Task, store: Cache, read: list[tuple[Head, Model, str]], consulted: Consulted | None
+) -> None:
+    for head, _, text in read:
+        store.put("heads", head.model, asdict(head) | {"text": ""})
+        if consulted is not None:
+            store.put("models", head.model, text)
+    if consulted is not None and isinstance(task.source, UnitName):
+        store.keep("units", task.source.key(task.kernel), consulted, [h.model for h, _, _ in read])
+
+
+def _decide(task: Task, store: Cache | None, head: Head, model: Model) -> Iterator[Message]:
+    """The results of every clause for one table, those first that are known."""
+    found = known_results(store, head.model, task) if store is not None else {}
+    missing = [c for c in task.clauses if c not in found]
+    yield from (Decided(head.model, name, found[name]) for name in task.clauses if name in found)
+    kept = time.monotonic()
+    for name in missing:
+        results = []
+        for result in _results(task, model, name):
+            if isinstance(result, Phase):
+                yield result
+            else:
+                results.append(result)
+        found[name] = tuple(results)
+        if store is not None and (name == missing[-1] or time.monotonic() - kept > _UNKEPT):
+            rows = {name: [_result_data(r) for r in results] for name, results in found.items()}
+            store.put("results", results_key(head.model, task), rows)
+            kept = time.monotonic()
+        yield Decided(head.model, name, found[name])
+
+
+def _results(task: Task, model: Model, name: str) -> Iterator[Result | Phase]:
+    """The results of one clause for one table; a `Phase` before each that may take long."""
+    from .decide import decide
+    from .obligation import Obligation
+    from .obligations import questions
+
+    phase = Phase(f"deciding {name}", 0.0 if task.timeout is None else SOLVES * task.timeout)
+    yield phase
+    for question in questions(model, clause(name), vfs(task.kernel)):
+        if isinstance(question, Obligation):
+            yield phase
+            yield decide(question, task.solver, task.timeout)
+        else:
+            yield question
+
+
+def understood(model: Model) -> Understood:
+    """How much the reader understood of the methods of a table."""
+    programs = model.programs
+    # A model that was written before programs named them has them among its events.
+    opaque = [
+        n
+        for p in programs
+        for n in (p.unfollowed or [e.note for e in p.events if e.kind == "opaque" and not e.object])
+    ]
+    gaps = [g for p in programs for g in p.gaps] + list(model.gaps)
+    return Understood(
+        model.filesystem,
+        model.table,
+        len(programs),
+        len({f for p in programs for f in p.followed}),
+        sum(p.statements for p in programs),
+        tuple(sorted({name for p in programs for name in p.assumed})),
+        tuple(sorted({name for name in opaque if name})),
+        tuple(dict.fromkeys(f"{g.reason} ({g.source})" if str(g.source) else g.reason for g in gaps)),
+    )
