@@ -44,6 +44,10 @@ Exit status:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def _mebibytes(ctx: click.Context, param: click.Parameter, value: int) -> int:
+    return value << 20
+
+
 def _positive(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
     """Refuse times that are no times: zero, negative, infinite, NaN."""
     if value is not None and not (math.isfinite(value) and value > 0):
@@ -55,13 +59,13 @@ def _complete_names(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[str | CompletionItem]:
     """Shell completion: commands, and the filesystems that there are models of."""
-    from .engine import list_tables
+    from .kept import kept, kept_kernel
 
     try:
-        tables = list_tables(_request(everything=True))
+        names = {n for m in kept(kept_kernel(None), everything=True) for n in m.names}
     except DentryproofError:
-        tables = ()
-    return [n for n in sorted({*COMMANDS, *(t.filesystem for t in tables)}) if n.startswith(incomplete)]
+        names = set()
+    return [n for n in sorted(names.union(COMMANDS)) if n.startswith(incomplete)]
 
 
 def _linux(required: bool = False) -> Callable[[Function], Function]:
@@ -72,6 +76,57 @@ def _linux(required: bool = False) -> Callable[[Function], Function]:
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         help="Read this kernel tree (neither configured nor built) instead of the models.",
     )
+
+
+def _several(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """The options as one decorator, in the order of the help."""
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_module = click.option(
+    "--module",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Sources outside the tree: names mean its filesystems first, and are all of them if not given.",
+)
+_reading = _several(
+    click.option(
+        "--jobs", metavar="N", type=click.IntRange(min=1), help="Processes; all cores if not given."
+    ),
+    click.option(
+        "--read-timeout",
+        metavar="SECONDS",
+        type=float,
+        default=120.0,
+        show_default=True,
+        callback=_positive,
+        help="Processor time to read a filesystem in, and to decide an obligation in if --timeout is not "
+        "given; what it cuts off is unknown.",
+    ),
+    click.option(
+        "--memory",
+        metavar="MIB",
+        type=click.IntRange(min=64),
+        default=2048,
+        show_default=True,
+        callback=_mebibytes,
+        help="Memory of each process; what needs more is unknown.",
+    ),
+    click.option(
+        "--cache-dir",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help="Where answers are kept for the next run; DENTRYPROOF_CACHE, or the user's cache folder, if not "
+        "given.",
+    ),
+    click.option("--no-cache", is_flag=True, help="Neither use nor keep answers."),
+)
 
 
 _kernel = click.option(
@@ -106,8 +161,11 @@ _filesystems = click.argument(
 @click.command("prove", context_settings=SETTINGS, epilog=EPILOG)
 @_filesystems
 @_all
-@click.option("--list", "listing", is_flag=True, help="List operations tables instead of proving.")
+@click.option(
+    "--list", "listing", is_flag=True, help="List operations tables and their callbacks instead of proving."
+)
 @_linux()
+@_module
 @_kernel
 @click.option(
     "--clause",
@@ -124,11 +182,10 @@ _filesystems = click.argument(
     callback=_positive,
     help="Per obligation; what it cuts off is unknown.",
 )
-@click.option(
-    "--jobs", metavar="N", type=click.IntRange(min=1), help="Processes to use; all CPUs if not given."
-)
+@_reading
 @_format
 @_output
+@click.option("--stats", "statistics", is_flag=True, help="Say how much of the source was understood.")
 @click.option(
     "-q", "--quiet", is_flag=True, help="One line for each violated or unknown result, nothing else."
 )
@@ -139,22 +196,26 @@ def check(
     everything: bool,
     listing: bool,
     linux: Path | None,
+    module: Path | None,
     kernel: str | None,
     clauses: tuple[str, ...],
     solver: str,
     timeout: float | None,
-    jobs: int | None,
     form: str,
     output: Path | None,
+    statistics: bool,
     quiet: bool,
     verbose: bool,
+    **reading: Any,
 ) -> int:
     """Prove or refute that the dentry callbacks of FILESYSTEM keep the VFS's RCU contract.
 
     A violated clause comes with a trace on two CPUs, a proved one with what it holds by.
     """
-    if not (filesystems or everything or listing):
+    if not (filesystems or everything or listing or module):
         raise UsageError("name a filesystem, or give --all or --list")
+    if module and not linux:
+        raise UsageError("--module needs the kernel tree that the module is for: give it with --linux DIR")
     if filesystems and everything:
         raise UsageError("--all and names of filesystems exclude each other")
     if quiet and verbose:
@@ -164,18 +225,21 @@ def check(
     check_target(output)
     asked: dict[str, Any] = {
         "filesystems": filesystems,
-        "everything": everything or not filesystems,
+        "everything": everything or not (filesystems or module),
         "linux": linux,
+        "module": module,
         "kernel": kernel,
+        **reading,
     }
     if listing:
-        return _list(_request(**asked), form, output, verbose)
+        return _list(asked, form, output, quiet)
     if clauses:
         from .engine import clause_ids
         from .names import select
 
         asked["clauses"] = select("clause", clauses, clause_ids())
-    return _prove(asked | {"solver": solver, "timeout": timeout, "jobs": jobs}, form, output, quiet, verbose)
+    asked |= {"solver": solver, "timeout": timeout}
+    return _prove(asked, form, output, quiet, verbose, statistics)
 
 
 @click.command("contract", context_settings=SETTINGS)
@@ -228,7 +292,9 @@ def overlap(kernel: str | None, form: str, output: Path | None, verbose: bool) -
 @_filesystems
 @_all
 @_linux(required=True)
+@_module
 @_kernel
+@_reading
 @click.option(
     "--write",
     metavar="FOLDER",
@@ -236,17 +302,17 @@ def overlap(kernel: str | None, form: str, output: Path | None, verbose: bool) -
     help="Write each model to its place below FOLDER instead of to standard output.",
 )
 def models(
-    filesystems: tuple[str, ...], everything: bool, linux: Path, kernel: str | None, write: Path | None
+    filesystems: tuple[str, ...], everything: bool, write: Path | None, module: Path | None, **asked: Any
 ) -> int:
     """Read a kernel tree and write what the reader extracted as model files."""
-    if bool(filesystems) == everything:
+    if bool(filesystems) == everything and not (module and not filesystems):
         raise UsageError("name the filesystems to read, or give --all")
     from ..report.output import emit, replace_file
     from .engine import extract_models
 
     texts = _with_progress(
         extract_models,
-        {"filesystems": filesystems, "everything": everything, "linux": linux, "kernel": kernel},
+        {"filesystems": filesystems, "everything": everything, "module": module, **asked},
     )
     if write is None:
         emit("".join(m.text for m in texts))
@@ -320,7 +386,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
 
 
-def _prove(asked: dict[str, Any], form: str, output: Path | None, quiet: bool, verbose: bool) -> int:
+def _prove(
+    asked: dict[str, Any], form: str, output: Path | None, quiet: bool, verbose: bool, statistics: bool
+) -> int:
     from ..report.output import emit
     from .engine import run
     from .verdict import exit_status
@@ -334,15 +402,15 @@ def _prove(asked: dict[str, Any], form: str, output: Path | None, quiet: bool, v
         from ..report.text import Detail, render
 
         detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
-        emit(render(report, detail, **_look(output)), output)
+        emit(render(report, detail, statistics=statistics, **_look(output)), output)
     return exit_status(report.results)
 
 
-def _list(request: Request, form: str, output: Path | None, verbose: bool) -> int:
+def _list(asked: dict[str, Any], form: str, output: Path | None, quiet: bool) -> int:
     from ..report.output import emit
     from .engine import list_tables
 
-    rows = list_tables(request)
+    rows = _with_progress(list_tables, asked, quiet)
     if form == "json":
         from ..report.json import dump, tables_document
 
@@ -350,7 +418,7 @@ def _list(request: Request, form: str, output: Path | None, verbose: bool) -> in
     else:
         from ..report.tables import render_tables
 
-        emit(render_tables(rows, _look(output)["paint"], verbose), output)
+        emit(render_tables(rows, _look(output)["paint"], quiet), output)
     return 0
 
 
@@ -358,32 +426,56 @@ Answer = TypeVar("Answer")
 
 
 def _with_progress(ask: Callable[[Request], Answer], asked: dict[str, Any], quiet: bool = False) -> Answer:
-    """``ask(request)`` with a progress line on stderr, removed whatever happens."""
-    from ..report.terminal import Progress
+    """``ask(request)`` with a display of what goes on, removed whatever happens, and notes on stderr."""
+    from ..report.live import Progress
 
     progress = Progress(enabled=not quiet)
+    notes: list[str] = []
+    request = _request(**asked, progress=progress, note=notes.append)
     try:
-        return ask(_request(**asked, progress=progress if progress.enabled else None))
+        return ask(request)
+    except KeyboardInterrupt:
+        if progress.done and request.cache is not None:
+            notes.append(
+                f"{progress.done} of {progress.total} are finished and kept; the next run goes on there"
+            )
+        raise
     finally:
         progress.clear()
+        for note in () if quiet else notes:
+            _say(f"note: {note}")
 
 
-def _request(**asked: Any) -> Request:
+def _request(
+    *,
+    filesystems: tuple[str, ...] = (),
+    jobs: int | None = None,
+    read_timeout: float | None = None,
+    memory: int | None = None,
+    cache_dir: Path | None = None,
+    no_cache: bool = False,
+    **asked: Any,
+) -> Request:
     """The engine's request with every default filled in."""
+    from .cache import default_folder
     from .engine import Request
+    from .pool import USUAL, Limits
 
-    names = tuple(dict.fromkeys(asked.pop("filesystems", ())))
-    jobs = asked.pop("jobs", None) or os.cpu_count() or 1
-    defaults: dict[str, Any] = {
-        "everything": False,
-        "linux": None,
-        "kernel": None,
-        "clauses": (),
-        "solver": "z3",
-        "timeout": None,
-        "progress": None,
-    }
-    return Request(filesystems=names, jobs=jobs, **(defaults | asked))
+    return Request(
+        filesystems=tuple(dict.fromkeys(filesystems)),
+        jobs=jobs or _cores(),
+        limits=Limits(read_timeout or USUAL.seconds, memory or USUAL.memory),
+        cache=None if no_cache else cache_dir or default_folder(),
+        **asked,
+    )
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
 
 
 def _look(output: Path | None) -> dict[str, Any]:
@@ -396,6 +488,11 @@ def _look(output: Path | None) -> dict[str, Any]:
 
 
 def _fail(message: str, status: int) -> int:
+    _say(message)
+    return status
+
+
+def _say(message: str) -> None:
+    """One line on stderr."""
     line = " ".join(message.split())
     click.echo(f"prove: {line}".encode("utf-8", "backslashreplace").decode(), err=True)
-    return status

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, UsageError
 from ..spec.contract import clauses
 from ..spec.modelfile import load
-from ..spec.program import Model, Source
+from ..spec.program import Source
 from ..spec.vfs import version, vfs
 from .cache import Cache
 from .gather import Answer, Notes, gather
-from .kept import kept, kept_kernel, kept_text, kernels
+from .kept import Kept, kept, kept_kernel, kept_text, kernels
 from .request import Request
 from .sources import KernelTree, sources
 from .verdict import ClauseEntry, ContractAnswer, ModelText, OverlapAnswer, Report
-from .work import Task
+from .work import Task, model_key
 
 if TYPE_CHECKING:
     from ..reader.tables import Unit
@@ -102,16 +102,12 @@ def _gathered(request: Request, kernel: str, wanted: tuple[str, ...], texts: boo
 
 def list_tables(request: Request) -> tuple[TableRow, ...]:
     """Every operations table of the tree, of the module, or of the models."""
+    store = Cache(request.cache, Notes(request)) if request.cache is not None else None
     if request.linux is not None:
-        store = Cache(request.cache, Notes(request)) if request.cache is not None else None
         with closing(KernelTree(request, "", store)) as read:
             return tuple(_row(row) for u in read.units() for row in read.remembered("list", u, _rows))
     kernel = kept_kernel(request.kernel)
-    models = (load(kept_text(m.name), m.name) for m in kept(kernel, request.filesystems, request.everything))
-    return tuple(
-        TableRow(m.filesystem, m.names, m.table, m.source.file, m.source.line, m.slots, _places(m))
-        for m in models
-    )
+    return tuple(_row(_kept_row(m, store)) for m in kept(kernel, request.filesystems, request.everything))
 
 
 def _rows(unit: Unit) -> list[Any]:
@@ -141,11 +137,20 @@ def _row(data: Any) -> TableRow:
     return TableRow(str(filesystem), tuple(names), str(table), str(file), int(line), callbacks, at)
 
 
-def _places(model: Model) -> tuple[tuple[str, Source], ...]:
-    """Where the functions of a table stand: as the model says, or where its programs begin."""
-    slots = {function for _, function in model.slots}
-    known = {p.function: p.source for p in model.programs if p.function in slots and p.source.line}
-    return tuple((known | dict(model.places)).items())
+def _kept_row(model: Kept, store: Cache | None) -> list[Any]:
+    """The same of a model. Its functions stand where it says, or else where its programs begin."""
+    text = kept_text(model.name)
+    row = store.get("rows", model_key(text)) if store is not None else None
+    if isinstance(row, list):
+        return row
+    m = load(text, model.name)
+    slots = {function for _, function in m.slots}
+    known = {p.function: p.source for p in m.programs if p.function in slots and p.source.line}
+    found = [[function, at.file, at.line] for function, at in (known | dict(m.places)).items()]
+    row = [m.filesystem, m.names, m.table, m.source.file, m.source.line, m.slots, found]
+    if store is not None:
+        store.put("rows", model_key(text), row)
+    return row
 
 
 def _any_kernel(request: Request) -> str:

@@ -85,6 +85,7 @@ def gather(
                 _end(item, found, message, alone=len(items) == 1)
             else:
                 _take(item, found, message, read, notes)
+                continue
             if request.progress is not None:
                 request.progress(done, len(items), tuple(busy.values()))
     return answers

@@ -46,6 +46,11 @@ class Limits:
     memory: int = 2 << 30
 
 
+USUAL = Limits()
+_NO_MEMORY = ("out of memory", "annot allocate memory", "failed to map segment")
+"""What solver, kernel and loader say where there is no more memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Phase:
     """What a worker does from now on; `seconds` if it may take longer than `Limits` says."""
@@ -241,7 +246,7 @@ def _attempt(module: str, name: str, task: Any, pipe: Connection, limits: Limits
     except DentryproofError as error:
         return Ended(error=error)
     except Exception as error:
-        if isinstance(error, MemoryError) or "out of memory" in str(error):
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
             return Ended(f"it needs more than {limits.memory >> 20} MiB of memory", last=True)
         trace = traceback.format_exc() if os.environ.get("DENTRYPROOF_TRACEBACK") else ""
         return Ended(f"internal error: {type(error).__name__}: {error}", defect=True, trace=trace)

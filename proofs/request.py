@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .pool import Limits
+from .pool import USUAL, Limits
 
 Progress = Callable[[int, int, tuple[str, ...]], None]
 """``progress(done, total, doing)``: units that are finished, all units, and what the workers do now."""
@@ -39,7 +39,7 @@ class Request:
     solver: str = "z3"
     timeout: float | None = None
     jobs: int = 0
-    limits: Limits = Limits()
+    limits: Limits = USUAL
     cache: Path | None = None
     progress: Progress | None = None
     note: Callable[[str], None] | None = None

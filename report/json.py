@@ -24,6 +24,7 @@ from ..proofs.verdict import (
 
 if TYPE_CHECKING:
     from ..proofs.engine import TableRow
+    from ..spec.program import Source
 
 SCHEMA = 1
 _PLACES = 6
@@ -41,7 +42,12 @@ def report_document(report: Report) -> dict[str, Any]:
     """A report as plain data."""
     clauses = clause_verdicts(report.results)
     return _envelope() | {
-        "source": {"kind": report.kind, "kernel": report.kernel, "location": report.location},
+        "source": {
+            "kind": report.kind,
+            "kernel": report.kernel,
+            "location": report.location,
+            "module": report.module,
+        },
         "results": [_result(r) for r in report.results],
         "summary": {
             "counts": tally([c.verdict for c in clauses]),
@@ -61,6 +67,7 @@ def report_document(report: Report) -> dict[str, Any]:
             "seconds": round(report.seconds, _PLACES),
             "statistics": dict(report.statistics),
         },
+        "understood": [asdict(u) for u in report.understood],
     }
 
 
@@ -75,9 +82,21 @@ def tables_document(rows: Sequence[TableRow]) -> dict[str, Any]:
                 "file": r.file,
                 "line": r.line,
                 "callbacks": dict(r.callbacks),
+                "places": [_place(member, function, dict(r.places)) for member, function in r.callbacks],
             }
             for r in rows
         ]
+    }
+
+
+def _place(member: str, function: str, places: dict[str, Source]) -> dict[str, Any]:
+    """A callback and where it is defined; no file and line 0 where that was not found."""
+    at = places.get(function)
+    return {
+        "callback": member,
+        "function": function,
+        "file": at.file if at else "",
+        "line": at.line if at else 0,
     }
 
 

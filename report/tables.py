@@ -22,19 +22,32 @@ def aligned(rows: Sequence[Sequence[str]], paint: Paint = plain) -> list[str]:
     return [paint("head", lines[0]), *lines[1:]]
 
 
-def render_tables(rows: Sequence[TableRow], paint: Paint = plain, verbose: bool = False) -> str:
-    """``prove --list``: one operations table a line; with `verbose` also each slot and its function."""
+def render_tables(rows: Sequence[TableRow], paint: Paint = plain, quiet: bool = False) -> str:
+    """``prove --list``: each operations table, and where each of its callbacks is defined; if `quiet`, the
+    tables alone, one a line."""
+    return _table_lines(rows, paint) if quiet else _table_blocks(rows, paint)
+
+
+def _table_blocks(rows: Sequence[TableRow], paint: Paint) -> str:
+    blocks = []
+    for r in rows:
+        other = [n for n in r.names if n != r.filesystem]
+        known = f"  (also {', '.join(other)})" if other else ""
+        places = dict(r.places)
+        cells = [[m, f, str(places[f]) if f in places else "not found"] for m, f in r.callbacks]
+        lines = [f"{paint('head', r.filesystem)}  {r.table}  {paint('place', f'{r.file}:{r.line}')}{known}"]
+        lines += [f"  {line}" for line in (aligned([["", "", ""], *cells])[1:] if cells else ["no callback"])]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def _table_lines(rows: Sequence[TableRow], paint: Paint) -> str:
     cells = [["filesystem", "type names", "table", "callbacks", "defined"]]
     for r in rows:
         cells.append(
             [r.filesystem, ", ".join(r.names) or "-", r.table, str(len(r.callbacks)), f"{r.file}:{r.line}"]
         )
-    lines = aligned(cells, paint)
-    if verbose:
-        for r in rows:
-            lines += ["", f"{r.filesystem}  {r.table}"]
-            lines += [f"  {line}" for line in aligned([["slot", "function"], *map(list, r.callbacks)], paint)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(aligned(cells, paint)) + "\n"
 
 
 def render_contract(answer: ContractAnswer, width: int = MAX_WIDTH, paint: Paint = plain) -> str:

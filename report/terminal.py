@@ -1,10 +1,9 @@
-"""What the terminal can do: colour, width, a progress line."""
+"""What the terminal can do: colour and width."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from typing import TextIO
 
@@ -57,27 +56,3 @@ def width_for(stream: TextIO) -> int:
     if is_terminal(stream) or os.environ.get("COLUMNS"):
         return max(20, shutil.get_terminal_size((MAX_WIDTH, 24)).columns)
     return MAX_WIDTH
-
-
-class Progress:
-    """One line on stderr, rewritten in place; silent where stderr is no terminal."""
-
-    def __init__(self, enabled: bool = True, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stderr
-        self.enabled = enabled and is_terminal(self.stream)
-        self.drawn = False
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        """Say that `done` of `total` obligations are decided and that `what` comes next."""
-        if self.enabled:
-            text = f"[{done}/{total}] {what}"[: width_for(self.stream) - 1]
-            self.stream.write(f"\r{text}\x1b[K")
-            self.stream.flush()
-            self.drawn = True
-
-    def clear(self) -> None:
-        """Remove the line."""
-        if self.drawn:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
-            self.drawn = False

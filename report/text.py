@@ -11,10 +11,11 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from ..proofs.verdict import ClauseVerdict, Report, Result, Verdict, clause_verdicts, tally
+from .coverage import coverage
+from .summary import summary, verdict_words
 from .terminal import MAX_WIDTH, Paint, plain
 from .trace import draw, held
 
-DEBUG_ONLY = "violated (debug build only)"
 _CORE = 3
 """So many parts of a proof's core stand in the overview."""
 
@@ -31,24 +32,25 @@ class Detail(enum.Enum):
 
 
 def render(
-    report: Report, detail: Detail = Detail.NORMAL, width: int = MAX_WIDTH, paint: Paint = plain
+    report: Report,
+    detail: Detail = Detail.NORMAL,
+    width: int = MAX_WIDTH,
+    paint: Paint = plain,
+    statistics: bool = False,
 ) -> str:
-    """The whole report; ends in a newline unless it is empty."""
+    """The whole report, with how much was understood if `statistics`; ends in a newline unless empty."""
     if detail is Detail.QUIET:
         lines = [one_line(r, paint) for r in report.results if r.verdict in _shown(detail)]
         return "".join(f"{line}\n" for line in lines)
     blocks = [_source(report), *_overview(report, width, paint)]
     for wanted in _shown(detail):
         blocks += ["\n".join(block(r, width, paint, detail)) for r in report.results if r.verdict is wanted]
+    if report.understood and (statistics or detail is Detail.VERBOSE):
+        blocks.append("\n".join(coverage(report.understood, width, paint)))
     if report.messages:
         blocks.append("\n".join(f"note: {m}" for m in report.messages))
     blocks.append(_closing(report))
     return "\n\n".join(blocks) + "\n"
-
-
-def verdict_words(verdict: Verdict, debug_only: bool) -> str:
-    """The verdict as it is always shown: a violation that needs a debug build says so."""
-    return DEBUG_ONLY if verdict is Verdict.VIOLATED and debug_only else verdict.value
 
 
 def subject(result: Result) -> str:
@@ -98,7 +100,8 @@ def _shown(detail: Detail) -> tuple[Verdict, ...]:
 
 
 def _source(report: Report) -> str:
-    kinds = {"tree": f"read from {report.location}", "models": "from models"}
+    module = f" and {report.module}" if report.module else ""
+    kinds = {"tree": f"read from {report.location}{module}", "models": "from models"}
     return f"kernel {report.kernel}, {kinds.get(report.kind, report.kind)}"
 
 
@@ -132,7 +135,8 @@ def _named(name: str, items: Iterable[str], width: int) -> list[str]:
 
 
 def _overview(report: Report, width: int, paint: Paint) -> Iterator[str]:
-    """One filesystem: a line for each clause. More: a table filesystem × clause, or a list if too wide."""
+    """One filesystem: a line for each clause. More: a table filesystem × clause, in words, or in marks
+    where these are too wide, or a list where marks are."""
     verdicts = clause_verdicts(report.results)
     if len({v.filesystem for v in verdicts}) <= 1:
         for table, group in itertools.groupby(verdicts, key=lambda v: (v.filesystem, v.table)):
@@ -140,9 +144,7 @@ def _overview(report: Report, width: int, paint: Paint) -> Iterator[str]:
                 [f"{paint('head', table[0])}  {table[1]}", *_clause_lines(list(group), report, width, paint)]
             )
         return
-    grid = _grid(verdicts, paint)
-    fits = grid and len(_grid(verdicts, plain)[2]) <= width
-    yield "\n".join(grid if fits else _listing(verdicts, width))
+    yield "\n".join(summary(verdicts, width, paint))
 
 
 def _clause_lines(group: list[ClauseVerdict], report: Report, width: int, paint: Paint) -> Iterator[str]:
@@ -177,68 +179,3 @@ def _gist(clause: ClauseVerdict, results: list[Result]) -> str:
     core = list(dict.fromkeys(c for r in deciding for c in r.core))
     rest = f"; and {len(core) - _CORE} more (--verbose)" if len(core) > _CORE else ""
     return about + (f"; holds by: {'; '.join(core[:_CORE])}{rest}" if core else "")
-
-
-def _cell(clause: ClauseVerdict | None) -> str:
-    if clause is None or clause.verdict is Verdict.NOT_APPLICABLE:
-        return "-"
-    return "debug" if clause.debug_only else clause.verdict.value
-
-
-def _rows(verdicts: tuple[ClauseVerdict, ...]) -> dict[str, dict[str, ClauseVerdict]]:
-    """The verdicts by row label (the filesystem; with its table where it has several) and clause."""
-    tables: dict[str, set[str]] = {}
-    for v in verdicts:
-        tables.setdefault(v.filesystem, set()).add(v.table)
-    rows: dict[str, dict[str, ClauseVerdict]] = {}
-    for v in verdicts:
-        label = v.filesystem if len(tables[v.filesystem]) == 1 else f"{v.filesystem} {v.table}"
-        rows.setdefault(label, {})[v.clause] = v
-    return rows
-
-
-def _grid(verdicts: tuple[ClauseVerdict, ...], paint: Paint) -> list[str]:
-    """The table. A clause's id stands above its column, broken after its hyphens."""
-    rows = _rows(verdicts)
-    clauses = list(dict.fromkeys(v.clause for v in verdicts))
-    heads = {c: [f"{w}-" for w in c.split("-")[:-1]] + [c.split("-")[-1]] for c in clauses}
-    height = max(map(len, heads.values()))
-    sizes = {c: max(map(len, [*heads[c], *(_cell(r.get(c)) for r in rows.values())])) for c in clauses}
-    first = max(map(len, rows))
-    lines = []
-    for i in range(height):
-        cells = [(heads[c][i] if i < len(heads[c]) else "").ljust(sizes[c]) for c in clauses]
-        lines.append("  ".join([" " * first, *cells]).rstrip())
-    lines.append("  ".join(["-" * first, *("-" * sizes[c] for c in clauses)]))
-    for label, row in rows.items():
-        cells = []
-        for c in clauses:
-            cell, found = _cell(row.get(c)), row.get(c)
-            cells.append(paint(found.verdict.value if found else "", cell.ljust(sizes[c])))
-        lines.append("  ".join([label.ljust(first), *cells]).rstrip())
-    if any(v.debug_only for v in verdicts):
-        lines.append(f"debug: {DEBUG_ONLY}")
-    return lines
-
-
-def _listing(verdicts: tuple[ClauseVerdict, ...], width: int) -> Iterator[str]:
-    """The table's content where it is too wide: a paragraph for each row, the worst first."""
-    for label, row in _rows(verdicts).items():
-        yield label
-        for said in (
-            Verdict.VIOLATED.value,
-            DEBUG_ONLY,
-            Verdict.UNKNOWN.value,
-            Verdict.PROVED.value,
-            Verdict.NOT_APPLICABLE.value,
-        ):
-            names = [c for c, v in row.items() if verdict_words(v.verdict, v.debug_only) == said]
-            if names:
-                yield from textwrap.wrap(
-                    f"{said}: {', '.join(names)}",
-                    max(width, 40),
-                    initial_indent="  ",
-                    subsequent_indent="    ",
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                )

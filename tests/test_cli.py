@@ -7,8 +7,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +20,8 @@ from dentryproof import __version__
 from dentryproof.errors import InputError, InternalError
 from dentryproof.proofs import cli
 from dentryproof.proofs.names import unknown
+from dentryproof.proofs.pool import Limits
+from dentryproof.proofs.request import Request
 from dentryproof.proofs.verdict import (
     ClauseEntry,
     ContractAnswer,
@@ -32,22 +33,10 @@ from dentryproof.proofs.verdict import (
     Result,
 )
 from dentryproof.report.json import schema
+from dentryproof.spec.program import Source
 
 CLAUSES = ("prune-keeps-locks", "prune-is-const", "rcu-delay-dentry", "null-inode", "no-blocking")
 FILESYSTEMS = ("demo", "autofs", "ceph")
-
-
-@dataclass
-class Request:
-    filesystems: tuple[str, ...]
-    everything: bool
-    linux: Path | None
-    kernel: str | None
-    clauses: tuple[str, ...]
-    solver: str
-    timeout: float | None
-    jobs: int
-    progress: Callable[[int, int, str], None] | None
 
 
 @dataclass
@@ -58,6 +47,7 @@ class Row:
     file: str = "fs/demo/root.c"
     line: int = 21
     callbacks: tuple[tuple[str, str], ...] = (("d_manage", "demo_manage"), ("d_release", "demo_release"))
+    places: tuple[tuple[str, Source], ...] = (("demo_manage", Source("fs/demo/root.c", 7, "demo_manage")),)
 
 
 @dataclass
@@ -76,7 +66,7 @@ class Fake:
             if name not in FILESYSTEMS:
                 raise unknown("filesystem", name, FILESYSTEMS)
         if request.progress is not None:
-            request.progress(1, 2, "demo rcu-delay-dentry")
+            request.progress(1, 2, ("demo: deciding rcu-delay-dentry",))
 
 
 def fake_engine(fake: Fake) -> ModuleType:
@@ -120,11 +110,12 @@ def fake_engine(fake: Fake) -> ModuleType:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Fake:
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fake:
     fake = Fake()
     monkeypatch.setitem(sys.modules, "dentryproof.proofs.engine", fake_engine(fake))
     for name in ("COLUMNS", "NO_COLOR", "DENTRYPROOF_TRACEBACK"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DENTRYPROOF_CACHE", str(tmp_path / "cache"))
     return fake
 
 
@@ -187,6 +178,10 @@ def test_no_arguments_is_a_usage_error_with_a_short_usage(
         (["contract", "demo"], "unexpected extra argument"),
         (["models", "demo"], "--linux"),
         (["models", "--linux", "/"], "name the filesystems to read"),
+        (["demo", "--module", "/tmp"], "--module needs the kernel tree"),
+        (["demo", "--module", "/nowhere"], "'/nowhere' does not exist"),
+        (["demo", "--memory", "1"], "--memory"),
+        (["demo", "--read-timeout", "-1"], "positive number of seconds"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
@@ -225,8 +220,29 @@ def test_options_before_and_after_names(engine: Fake, tmp_path: Path) -> None:
     before = ["--kernel", "6.1", "--linux", str(tmp_path), "--jobs", "2", "--timeout", "1.5", "demo", "ceph"]
     after = ["demo", "--jobs", "2", "ceph", "--timeout=1.5", "--kernel", "6.1", "--linux", str(tmp_path)]
     assert cli.main(before) == cli.main(after) == 0
-    first, second = engine.asked
-    assert first == second == Request(("demo", "ceph"), False, tmp_path, "6.1", (), "z3", 1.5, 2, None)
+    first, second = (replace(r, progress=None, note=None) for r in engine.asked)
+    asked = Request(("demo", "ceph"), linux=tmp_path, kernel="6.1", timeout=1.5, jobs=2)
+    assert first == second == replace(asked, cache=tmp_path / "cache")
+
+
+def test_limits_and_cache_come_from_options_and_environment(
+    engine: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["demo", "--read-timeout", "3", "--memory", "100", "--cache-dir", str(tmp_path)]) == 0
+    monkeypatch.delenv("DENTRYPROOF_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cli.main(["demo"]) == 0
+    # The XDG Base Directory Specification: a relative path is invalid and to be ignored.
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["demo"]) == cli.main(["demo", "--no-cache"]) == 0
+    assert engine.asked[0].limits == Limits(3.0, 100 << 20)
+    assert [r.cache for r in engine.asked] == [
+        tmp_path,
+        tmp_path / "xdg/dentryproof/answers",
+        tmp_path / ".cache/dentryproof/answers",
+        None,
+    ]
 
 
 def test_names_are_asked_for_once_and_all_means_everything(engine: Fake) -> None:
@@ -265,7 +281,7 @@ def test_json_is_what_the_schema_says(engine: Fake, capsys: pytest.CaptureFixtur
     document = json.loads(capsys.readouterr().out)
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(document, schema(), cls=jsonschema.Draft202012Validator)
-    assert list(document) == ["schema", "tool", "source", "results", "summary"]
+    assert list(document) == ["schema", "tool", "source", "results", "summary", "understood"]
     assert list(document["results"][0]) == [
         "filesystem",
         "table",
@@ -323,12 +339,23 @@ def test_the_schema_refuses_what_is_no_report(
 def test_list(engine: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--list"]) == 0
     assert engine.asked[0].everything
+    out = capsys.readouterr().out
+    assert out.split("\n\n")[2].splitlines() == [
+        "ceph  demo_dentry_operations  fs/demo/root.c:21  (also demo)",
+        "  d_manage   demo_manage   fs/demo/root.c:7",
+        "  d_release  demo_release  not found",
+    ]
+    assert cli.main(["--list", "-q"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and "fs/demo/root.c:21" in lines[1]
     assert cli.main(["--list", "ceph", "--format", "json"]) == 0
     tables = json.loads(capsys.readouterr().out)["tables"]
     assert [t["filesystem"] for t in tables] == ["ceph"]
     assert tables[0]["callbacks"] == {"d_manage": "demo_manage", "d_release": "demo_release"}
+    assert tables[0]["places"] == [
+        {"callback": "d_manage", "function": "demo_manage", "file": "fs/demo/root.c", "line": 7},
+        {"callback": "d_release", "function": "demo_release", "file": "", "line": 0},
+    ]
 
 
 def test_overlap(engine: Fake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -432,14 +459,21 @@ def on_terminal(argv: list[str], **extra: str) -> str:
 
 def test_colour_and_progress_on_a_terminal_only() -> None:
     shown = on_terminal(command("demo"))
-    assert "\x1b[1;31mviolated\x1b[0m" in shown and "[1/2] demo rcu-delay-dentry" in shown
+    assert "\x1b[1;31mviolated\x1b[0m" in shown
+    assert "1/2" in shown and "demo: deciding rcu-delay-dentry" in shown
     bare = subprocess.run(command("demo"), capture_output=True, text=True, env=environment(), check=False)
     assert bare.returncode == 1 and "\x1b" not in bare.stdout and bare.stderr == ""
 
 
 @pytest.mark.parametrize(("value", "colour"), [("1", False), ("", True)])
-def test_no_color(value: str, colour: bool) -> None:
-    assert ("\x1b[1;31m" in on_terminal(command("demo"), NO_COLOR=value)) is colour
+def test_no_color_and_nothing_that_moves(value: str, colour: bool) -> None:
+    shown = on_terminal(command("demo"), NO_COLOR=value)
+    assert ("\x1b[1;31m" in shown) is ("demo: deciding" in shown) is ("\x1b" in shown) is colour
+
+
+@pytest.mark.parametrize(("args", "extra"), [(["-q"], {}), ([], {"TERM": "dumb"})])
+def test_nothing_moves_where_it_is_not_wanted(args: list[str], extra: dict[str, str]) -> None:
+    assert "demo: deciding" not in on_terminal(command("demo", *args), **extra)
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
@@ -468,7 +502,7 @@ def test_output_in_an_encoding_that_lacks_a_character() -> None:
 def test_help_and_version_answer_without_the_heavy_modules(flag: str) -> None:
     code = (
         "import sys\nfrom dentryproof.proofs.cli import main\nstatus = main([sys.argv[1]])\n"
-        "heavy = {'z3', 'pysmt', 'tree_sitter', 'jinja2', 'dentryproof.proofs.engine'}\n"
+        "heavy = {'z3', 'pysmt', 'tree_sitter', 'jinja2', 'rich', 'dentryproof.proofs.engine'}\n"
         "sys.exit(status or bool(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, flag], capture_output=True, text=True, check=False)
@@ -485,6 +519,12 @@ def test_the_help_names_every_option_of_the_specified_command_line(
         "--all",
         "--list",
         "--linux DIR",
+        "--module DIR",
+        "--read-timeout SECONDS",
+        "--memory MIB",
+        "--cache-dir DIR",
+        "--no-cache",
+        "--stats",
         "--kernel VERSION",
         "--clause ID",
         "--solver NAME",
