@@ -228,11 +228,15 @@ def serve(descriptor: int, answer: str, limits: Limits) -> None:
 
 def _listen(pipe: Connection, tasks: queue.SimpleQueue[Any]) -> None:
     """Take in tasks; when the parent is gone, so is the worker, whatever it is doing."""
-    while True:
-        try:
+    try:
+        while True:
             tasks.put(pipe.recv())
-        except (EOFError, OSError):
-            os._exit(1)
+    except (EOFError, OSError):
+        os._exit(1)
+    except BaseException as error:  # nobody would ever hand on a task again
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def _attempt(module: str, name: str, task: Any, pipe: Connection, limits: Limits) -> Ended:
