@@ -70,7 +70,8 @@ def run(request: Request) -> Report:
     results = tuple(r for a in answers for r in a.all(wanted))
     heads = [h for a in answers for h in a.heads]
     if not heads and not results:
-        raise InputError(f"{request.linux}: none of the filesystems named has a dentry operations table")
+        where = request.linux if request.filesystems or request.everything else request.module
+        raise InputError(f"{where}: there is no dentry operations table in what was named")
     return Report(
         "tree" if request.linux else "models",
         kernel,
