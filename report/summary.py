@@ -88,10 +88,16 @@ def _in_marks(verdicts: tuple[ClauseVerdict, ...], paint: Paint) -> list[str]:
             cells.append(paint(found.verdict.value if found else "", _MARKS.get(words, "").rjust(2)))
         lines.append(" ".join([label.ljust(first), *cells]).rstrip())
     shown = {verdict_words(v.verdict, v.debug_only) for v in verdicts}
-    lines += ["", ", ".join(f"{mark} {words}" for words, mark in _MARKS.items() if words in shown)]
-    key = ", ".join(f"{n} {clause}".replace(" ", "\0") for n, clause in zip(numbers, clauses, strict=True))
-    wrapped = textwrap.wrap(key, max(len(lines[0]), 60), break_long_words=False, break_on_hyphens=False)
-    return lines + [line.replace("\0", " ") for line in wrapped]
+    wide = max(len(lines[0]), 60)
+    lines += ["", *_wrapped([f"{mark} {words}" for words, mark in _MARKS.items() if words in shown], wide)]
+    return lines + _wrapped([f"{n} {clause}" for n, clause in zip(numbers, clauses, strict=True)], wide)
+
+
+def _wrapped(items: list[str], width: int) -> list[str]:
+    """The items on lines, none of them broken."""
+    text = ", ".join(item.replace(" ", "\0") for item in items)
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines]
 
 
 def _listing(verdicts: tuple[ClauseVerdict, ...], width: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_report import DEBUG, NOT_APPLICABLE, PROVED, TRACE, UNKNOWN, VIOLATED, report
 
-from dentryproof.proofs.verdict import Result, TraceStep, Verdict
+from dentryproof.proofs.verdict import Result, TraceStep, Understood, Verdict
 from dentryproof.report.terminal import coloured
 from dentryproof.report.text import Detail, render
 from dentryproof.report.trace import draw, held, place, words
@@ -66,6 +66,18 @@ demo                          violated  proved  -       -
 other demo_dentry_operations  debug     proved  -       -
 other second_ops              -         -       -       unknown
 debug: violated (debug build only)
+"""
+
+MARKS = """\
+                              1  2  3  4
+demo                          V  .  -
+other demo_dentry_operations  D  .
+other second_ops                       ?
+
+. proved, V violated, D violated (debug build only),
+? unknown, - not-applicable
+1 rcu-delay-dentry, 2 null-inode, 3 prune-is-const,
+4 no-blocking
 """
 
 LONG = "a_function_whose_name_does_not_fit_into_half_of_a_narrow_terminal_at_all"
@@ -205,6 +217,48 @@ def many() -> tuple[Result, ...]:
 
 def test_more_than_one_filesystem_is_a_table() -> None:
     assert render(report(*many())).split("\n\n")[1] == GRID.rstrip()
+
+
+def test_in_marks_where_words_are_too_wide() -> None:
+    assert render(report(*many()), width=62).split("\n\n")[1:3] == MARKS.rstrip().split("\n\n")
+
+
+def test_every_table_has_a_row_of_marks_and_every_clause_a_column() -> None:
+    clauses = [f"clause-{n}" for n in range(14)]
+    names = [f"fs{n}" for n in range(40)]
+    verdicts = [PROVED, UNKNOWN, VIOLATED, DEBUG, NOT_APPLICABLE]
+    results = [
+        replace(verdicts[(i + j) % 5], filesystem=name, clause=clause)
+        for i, name in enumerate(names)
+        for j, clause in enumerate(clauses)
+    ]
+    head, *rows = render(report(*results), width=80).split("\n\n")[1].splitlines()
+    assert head.split() == [str(n + 1) for n in range(14)]
+    assert [r.split() for r in rows] == [
+        [name, *(".?VD-"[(i + j) % 5] for j in range(14))] for i, name in enumerate(names)
+    ]
+
+
+def test_how_much_was_understood() -> None:
+    understood = (
+        Understood("demo", "demo_ops", 3, 12, 345, ("kfree", "spin_lock"), ("demo_send",), tuple("abcdefg")),
+        Understood("other", "other_ops", 1, 1, 5),
+    )
+    asked = replace(report(PROVED), understood=understood)
+    text = render(asked, statistics=True)
+    rows = [line.split() for line in text.splitlines() if "_ops " in line]
+    assert rows == [
+        ["demo", "demo_ops", "3", "12", "345", "2", "1", "7"],
+        ["other", "other_ops", "1", "1", "5", "0", "0", "0"],
+    ]
+    assert "  not followed: demo_send\n  gap: a\n" in text and "  gap: e\n  and 2 more\n" in text
+    assert "demo_send" not in render(asked) and "demo_send" in render(asked, Detail.VERBOSE)
+    assert render(asked, Detail.QUIET, statistics=True) == ""
+
+
+def test_a_module_is_named() -> None:
+    both = replace(report(PROVED), kind="tree", location="/src/linux", module="/src/mine")
+    assert render(both).startswith("kernel 9.9.9, read from /src/linux and /src/mine\n")
 
 
 def test_and_a_list_where_that_is_too_wide() -> None:
