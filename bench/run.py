@@ -1,8 +1,10 @@
 """Times whole commands, cold processes, several runs; prints median, spread and peak memory of each.
 
-    python bench/run.py [--runs N] [TREE...]
+    python bench/run.py [--runs N] [--all] [TREE...]
 
-Without trees, only what runs from the models. The figures are for reading, nothing asserts them.
+Without trees, only what runs from the models. Each command runs without the cache, and again with a cache
+that a run before filled. Memory is that of all processes of the command together, sampled (Linux only). The
+figures are for reading, nothing asserts them.
 """
 
 from __future__ import annotations
@@ -12,45 +14,80 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 PROVE = [sys.executable, "-m", "dentryproof"]
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process and all below it hold; shared pages once for each."""
+    total = 0
+    try:
+        total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            total += sum(map(resident, map(int, (task / "children").read_text().split())))
+    except (OSError, ValueError, IndexError):
+        pass
+    return total
 
 
 def once(command: list[str]) -> tuple[float, float]:
     """Wall seconds and peak memory in MB of one run of `command`, the output thrown away."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, _, usage = os.wait4(process.pid, 0)
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, resident(process.pid))
+        time.sleep(0.01)
+    return time.perf_counter() - started, peak / (1 << 20)
+
+
+def commands(trees: list[Path], everything: bool) -> dict[str, list[str]]:
+    """What is timed, by the title that it is printed under."""
+    found = {
+        "prove autofs": ["autofs"],
+        "prove autofs --kernel 5.0.1": ["autofs", "--kernel", "5.0.1"],
+        "prove ceph": ["ceph"],
+        "prove --all": ["--all"],
+    }
+    for tree in trees:
+        for name in ("autofs", "pidfs", "ceph", "nfs"):
+            if (tree / "fs" / name).exists() or (tree / "fs" / f"{name}.c").exists():
+                found[f"prove --linux {tree.name} {name}"] = ["--linux", str(tree), name]
+        found[f"prove --linux {tree.name} --list"] = ["--linux", str(tree), "--list"]
+        if everything:
+            found[f"prove --linux {tree.name} --all"] = ["--linux", str(tree), "--all"]
+    return found
+
+
+def show(title: str, command: list[str], runs: int) -> None:
+    """Run `command` so many times and print a line."""
+    figures = [once(command) for _ in range(runs)]
+    seconds = [s for s, _ in figures]
+    print(
+        f"{title:60} {statistics.median(seconds):9.2f} {min(seconds):7.2f} {max(seconds):7.2f} "
+        f"{max(m for _, m in figures):8.0f}",
+        flush=True,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--all", action="store_true", help="whole trees as well")
     parser.add_argument("trees", nargs="*", type=Path)
     options = parser.parse_args()
-    commands = {
-        "prove --version": ["--version"],
-        "prove autofs": ["autofs"],
-        "prove autofs --kernel 5.0.1": ["autofs", "--kernel", "5.0.1"],
-        "prove ceph": ["ceph"],
-        "prove overlap": ["overlap"],
-    }
-    for tree in options.trees:
-        for name in ("autofs", "pidfs", "ceph", "nfs"):
-            if (tree / "fs" / name).exists() or (tree / "fs" / f"{name}.c").exists():
-                commands[f"prove --linux {tree.name} {name}"] = ["--linux", str(tree), name]
-    print(f"{'command':50} {'median s':>9} {'min':>7} {'max':>7} {'peak MB':>8}")
-    for title, arguments in commands.items():
-        once([*PROVE, *arguments])
-        runs = [once([*PROVE, *arguments]) for _ in range(options.runs)]
-        seconds = [s for s, _ in runs]
-        print(
-            f"{title:50} {statistics.median(seconds):9.2f} {min(seconds):7.2f} {max(seconds):7.2f} "
-            f"{max(m for _, m in runs):8.0f}"
-        )
+    print(f"{'command':60} {'median s':>9} {'min':>7} {'max':>7} {'peak MB':>8}")
+    for title, arguments in {"prove --version": ["--version"], "prove overlap": ["overlap"]}.items():
+        show(title, [*PROVE, *arguments], options.runs)
+    for title, arguments in commands(options.trees, options.all).items():
+        with tempfile.TemporaryDirectory() as cache:
+            once([*PROVE, *arguments, "--cache-dir", cache])
+            show(title, [*PROVE, *arguments, "--no-cache"], options.runs)
+            show(f"{title}, again", [*PROVE, *arguments, "--cache-dir", cache], options.runs)
 
 
 if __name__ == "__main__":
