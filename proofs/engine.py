@@ -64,7 +64,7 @@ def run(request: Request) -> Report:
     started = time.monotonic()
     if not (request.filesystems or request.everything or request.module):
         raise UsageError("name a filesystem, or --all")
-    kernel = _any_kernel(request)
+    kernel = _any_kernel(request) if request.linux else kept_kernel(request.kernel)
     wanted = request.clauses or clause_ids()
     answers = _gathered(request, kernel, wanted)
     results = tuple(r for a in answers for r in a.all(wanted))
