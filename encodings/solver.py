@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from pysmt.environment import Environment
@@ -131,6 +133,18 @@ def decode(encoding: Encoding, model: Model) -> Trace:
     )
 
 
+@cache
+def _template() -> Any:
+    """A solver factory, which looks for installed solvers once."""
+    return Environment().factory
+
+
+def _factory(env: Environment) -> Any:
+    found = copy(_template())
+    found.environment = env
+    return found
+
+
 class _Session:
     """One solver process for one question. Context manager; frees the solver at the end."""
 
@@ -138,10 +152,11 @@ class _Session:
         if name not in KNOWN_SOLVERS:
             raise UsageError(f"unknown solver {name!r}; known are {', '.join(KNOWN_SOLVERS)}")
         self.env, self.name, self.deadline = env, name, deadline
+        factory = _factory(env)
         try:
-            self._solver: Any = env.factory.Solver(name=name, logic=LOGIC, solver_options=self._options())
+            self._solver: Any = factory.Solver(name=name, logic=LOGIC, solver_options=self._options())
         except NoSolverAvailableError:
-            found = ", ".join(n for n in KNOWN_SOLVERS if n in env.factory.all_solvers())
+            found = ", ".join(n for n in KNOWN_SOLVERS if n in factory.all_solvers())
             raise UsageError(f"solver {name!r} is not installed; installed are {found or 'none'}") from None
         # pySMT would check types again in its global environment, which takes half of the time and keeps
         # every term for ever; they were checked when the terms were built.
@@ -196,7 +211,17 @@ class _Session:
 
     def _model(self, formulas: Sequence[FNode]) -> Model:
         symbols = {s for f in formulas for s in self.env.fvo.get_free_variables(f)}
-        return Model({s: self._solver.get_py_value(s) for s in symbols})
+        if self.name != "z3":
+            return Model({s: self._solver.get_py_value(s) for s in symbols})
+        # The same values, without the way back through pySMT's terms that takes most of the time.
+        found, terms = self._solver.z3.model(), self._solver.converter
+        values: dict[FNode, Any] = {}
+        for symbol in symbols:
+            value = found.eval(terms.convert(symbol), model_completion=True)
+            values[symbol] = (
+                value.decl().name() == "true" if symbol.symbol_type().is_bool_type() else value.as_long()
+            )
+        return Model(values)
 
     def _core(self, candidates: Sequence[Constraint]) -> list[Constraint]:
         """Those of `candidates` that the last refutation used."""

@@ -54,6 +54,35 @@ def decide(obligation: Obligation, solver: str = "z3", timeout: float | None = N
     return replace(result, seconds=time.monotonic() - started)
 
 
+class Decisions:
+    """Verdicts of one run: an obligation that differs from an earlier one only in the table it is asked for
+    (methods that tables of one filesystem share) is not decided again."""
+
+    def __init__(self, solver: str = "z3", timeout: float | None = None) -> None:
+        self.solver, self.timeout = solver, timeout
+        self._known: dict[tuple[object, ...], Result] = {}
+
+    def decide(self, obligation: Obligation) -> Result:
+        """The verdict on one obligation; see `decide`."""
+        key = (
+            obligation.clause.id,
+            obligation.callbacks,
+            obligation.object,
+            obligation.scenario,
+            obligation.functions,
+            obligation.assumptions,
+            obligation.debug,
+            obligation.doubt,
+            obligation.witness,
+            obligation.fix,
+            obligation.summary,
+        )
+        if key not in self._known:
+            self._known[key] = decide(obligation, self.solver, self.timeout)
+        model = obligation.model
+        return replace(self._known[key], filesystem=model.filesystem, table=model.table)
+
+
 ACCESSES = frozenset({("access(o)", "initial"), ("null_access(o)", "null")})
 MOST_TRIED = 8
 """How many accesses are tried, first to last, before the trace that was found anyway is told."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..spec.contract import Clause
-from ..spec.program import Event, Model, Program
+from ..spec.program import Event, Guard, Model, Program
 from ..spec.vfs import Vfs
 from .obligation import (
     TOUCHING,
@@ -34,8 +34,9 @@ def null_inode(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         ):
             events = [replace(e, object=renamed(e.object, roles)) for e in walker.events]
             reads = {i for i, e in enumerate(events) if e.kind == "read" and (e.object, e.field) == cell}
-            uses = [e for e in events if (e.via in reads and e.kind in TOUCHING) or e.object == "NULL"]
-            if reads or (not done and target == "dir") or any(e.object == "NULL" for e in uses):
+            nulls = _nulls(walker, reads)
+            uses = [e for e in events if (e.via in reads and e.kind in TOUCHING) or e in nulls]
+            if reads or (not done and target == "dir") or nulls:
                 done = True
                 plain = [e for e in uses if not e.debug and e.kind != "opaque"]
                 yield _null_scenario(model, clause, vfs, walker, target, roles, cell, reads, debug=False)
@@ -45,6 +46,31 @@ def null_inode(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                     yield _null_scenario(
                         model, clause, vfs, walker, target, roles, cell, reads, debug=False, opaque=True
                     )
+
+
+def _nulls(walker: Program, reads: set[int]) -> frozenset[Event]:
+    """The accesses through NULL that an inode gone is the reason of: made where a fetch of d_inode (one of
+    the events `reads`) yielded NULL; or, in a method that is handed no dentry, where nothing did."""
+    definitions = {a.name: a.definition for a in walker.atoms if a.kind == "defined"}
+    pointers = {a.name: a.event for a in walker.atoms if a.kind == "nonnull"}
+    known: dict[str, frozenset[tuple[str, bool]]] = {}
+
+    def literals(guard: Guard) -> frozenset[tuple[str, bool]]:
+        found: set[tuple[str, bool]] = set()
+        for name, positive in {literal for cube in guard for literal in cube}:
+            if name in definitions:
+                if name not in known:
+                    known[name] = literals(definitions[name])
+                found |= {(n, p == positive) for n, p in known[name]}
+            elif name in pointers:
+                found.add((name, positive))
+        return frozenset(found)
+
+    def blamed(event: Event) -> bool:
+        absent = {pointers[n] for n, positive in literals(event.guard) if not positive}
+        return bool(absent & reads) or (not absent and walker.method == "get_link")
+
+    return frozenset(e for e in walker.events if e.object == "NULL" and blamed(e))
 
 
 def _null_scenario(
@@ -60,12 +86,14 @@ def _null_scenario(
     debug: bool,
     opaque: bool = False,
 ) -> Obligation:
+    nulls = _nulls(walker, reads)
+
     def uses(event: Event) -> bool:
-        return (event.via in reads and event.kind in TOUCHING) or event.object == "NULL"
+        return (event.via in reads and event.kind in TOUCHING) or event in nulls
 
     def labels(event: Event, _: str) -> Iterator[Label]:
         if uses(event) and event.debug == debug and (event.kind == "opaque") == opaque:
-            yield ("null_access(o)", "any" if event.object == "NULL" else "null")
+            yield ("null_access(o)", "any" if event in nulls else "null")
         if event.kind == "read" and (event.object, event.field) == cell:
             yield "fetch(o)", "any"
 

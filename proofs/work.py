@@ -24,6 +24,7 @@ from .verdict import Result, TraceStep, Understood, Verdict
 
 if TYPE_CHECKING:
     from ..reader.tree import Consulted, Tree
+    from .decide import Decisions
 
 _UNKEPT = 1.0
 """Results of so many seconds' work at most are lost with a worker that is cut off."""
@@ -202,9 +203,12 @@ def answer(task: Task, tree: Tree | None) -> Iterator[Message]:
         if store is not None:
             _keep_models(task, store, read, consulted)
     yield Read(tuple(replace(h, text=text) if task.texts else h for h, _, text in read), consulted)
+    from .decide import Decisions
+
+    decisions = Decisions(task.solver, task.timeout)
     for head, model, _ in read:
         if task.means(head.names, head.table):
-            yield from _decide(task, store, head, model)
+            yield from _decide(task, store, head, model, decisions)
     yield from map(Noted, notes)
 
 
@@ -257,7 +261,9 @@ def _keep_models(
         store.keep("units", task.source.key(task.kernel), consulted, [h.model for h, _, _ in read])
 
 
-def _decide(task: Task, store: Cache | None, head: Head, model: Model) -> Iterator[Message]:
+def _decide(
+    task: Task, store: Cache | None, head: Head, model: Model, decisions: Decisions
+) -> Iterator[Message]:
     """The results of every clause for one table, those first that are known."""
     found = known_results(store, head.model, task) if store is not None else {}
     missing = [c for c in task.clauses if c not in found]
@@ -265,7 +271,7 @@ def _decide(task: Task, store: Cache | None, head: Head, model: Model) -> Iterat
     kept = time.monotonic()
     for name in missing:
         results = []
-        for result in _results(task, model, name):
+        for result in _results(task, model, name, decisions):
             if isinstance(result, Phase):
                 yield result
             else:
@@ -278,9 +284,10 @@ def _decide(task: Task, store: Cache | None, head: Head, model: Model) -> Iterat
         yield Decided(head.model, name, found[name])
 
 
-def _results(task: Task, model: Model, name: str) -> Iterator[Result | Phase]:
+def _results(
+    task: Task, model: Model, name: str, decisions: Decisions
+) -> Iterator[Result | Phase]:
     """The results of one clause for one table; a `Phase` before each that may take long."""
-    from .decide import decide
     from .obligation import Obligation
     from .obligations import questions
 
@@ -289,7 +296,7 @@ def _results(task: Task, model: Model, name: str) -> Iterator[Result | Phase]:
     for question in questions(model, clause(name), vfs(task.kernel)):
         if isinstance(question, Obligation):
             yield phase
-            yield decide(question, task.solver, task.timeout)
+            yield decisions.decide(question)
         else:
             yield question
 

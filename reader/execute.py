@@ -49,6 +49,8 @@ MAX_ALTERNATIVES = 8
 MAX_SCALARS = 2
 MAX_POINTERS = 3
 ACCESSOR_LENGTH = 600
+COUNTED_UP = "counted"
+"""What the key of a value starts with that began at no less than 0 and was only ever increased."""
 
 _Handler = Callable[["Executor", tree_sitter.Node], Multi]
 _NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)[uUlL]*$")
@@ -1227,12 +1229,20 @@ class Executor:
         if argument is None:
             return []
         value = self.value(argument)
-        stepped = self._arithmetic("+", value, [(TRUE, Sym(("step", self.statements)))], self.text(node))
+        step = "-" if "--" in (node.children[0].type, node.children[-1].type) else "+"
+        if self._nested:
+            # This stands for every further round of the loop, not for the next one alone.
+            kind = COUNTED_UP if step == "+" and all(_is_natural(v) for _, v in value) else "stepped"
+            stepped: Multi = [(TRUE, Sym((kind, self.statements, len(self.record.atoms))))]
+            if any(isinstance(v, Ptr) for _, v in value):
+                stepped = self._arithmetic(step, value, [(TRUE, Const(1))], self.text(node))
+        else:
+            stepped = self._arithmetic(step, value, [(TRUE, Const(1))], self.text(node))
         if argument.type == "identifier" and self.text(argument) in self.frame.types:
             self.assign(self.text(argument), stepped)
         else:
             self.store(self.place(argument), stepped, node)
-        return value
+        return stepped if node.children[0].type in ("++", "--") else value
 
     def _comma(self, node: tree_sitter.Node) -> Multi:
         value: Multi = []
@@ -1370,6 +1380,15 @@ def _fold(operator: str, a: Value, b: Value) -> Value:
         for one, other, signs in ((a, b, "<"), (b, a, ">")):
             if is_error(one) and isinstance(other, Const) and other.number == 0:
                 return Const(1 if operator[0] == signs else 0)
+            if (
+                isinstance(one, Const)
+                and one.number == 0
+                and isinstance(other, Sym)
+                and other.key[0] == COUNTED_UP
+                and operator[0] != signs
+                and "=" not in operator
+            ):
+                return Const(0)
             if isinstance(one, Const) and one.number == 0 and isinstance(other, Const) and other.number == 0:
                 return Const(1 if "=" in operator else 0)
     if operator == "&":
@@ -1384,6 +1403,12 @@ def _fold(operator: str, a: Value, b: Value) -> Value:
     if operator in "&|^+*" and str(second) < str(first):
         first, second = second, first
     return Sym((operator, first, second))
+
+
+def _is_natural(value: Value) -> bool:
+    return (isinstance(value, Const) and value.number is not None and value.number >= 0) or (
+        isinstance(value, Sym) and value.key[0] == COUNTED_UP
+    )
 
 
 def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
