@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ..spec.contract import Clause
-from ..spec.program import Event, Guard, Model, Program
+from ..spec.program import Cube, Event, Guard, Model, Program
 from ..spec.vfs import Vfs
 from .obligation import (
     TOUCHING,
@@ -66,9 +66,13 @@ def _nulls(walker: Program, reads: set[int]) -> frozenset[Event]:
                 found.add((name, positive))
         return frozenset(found)
 
+    def absent(cube: Cube) -> set[int | None]:
+        sure = {name for name, positive in cube if positive}
+        return {pointers[n] for n, positive in literals((cube,)) if not positive and n not in sure}
+
     def blamed(event: Event) -> bool:
-        absent = {pointers[n] for n, positive in literals(event.guard) if not positive}
-        return bool(absent & reads) or (not absent and walker.method == "get_link")
+        gone = [absent(cube) for cube in event.guard]
+        return any(g & reads for g in gone) or (walker.method == "get_link" and not any(gone))
 
     return frozenset(e for e in walker.events if e.object == "NULL" and blamed(e))
 
