@@ -363,7 +363,7 @@ def balanced(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         for p in programs_of(model, clause.binds)
         if (c := vfs.callback(p.method))
         and c.of == "dentry_operations"
-        and (p.method != "d_iput" or p.mode == "ref")
+        and (p.mode != "" or not model.program(p.method, "ref"))
     ]
     if not programs:
         yield missing(model, clause, clause.binds[:8])

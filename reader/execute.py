@@ -81,7 +81,8 @@ class Frame:
 
 class Executor:
     """Executes one method. `facts` fixes symbolic tests: ``{key: truth}``, e.g. of ``flags & LOOKUP_RCU``.
-    Calls are followed down to `depth`, and only where they matter to `relevance`, if there is one."""
+    Calls are followed down to `depth`, only where they matter to `relevance`, if there is one, and until
+    `most_followed` statements were executed."""
 
     def __init__(
         self,
@@ -90,6 +91,7 @@ class Executor:
         facts: dict[tuple[object, ...], bool] | None = None,
         depth: int = MAX_CALLS,
         relevance: Relevance | None = None,
+        most_followed: int = MAX_FOLLOWED,
     ) -> None:
         self.scope = scope
         self.types = types
@@ -98,6 +100,7 @@ class Executor:
         self.facts = facts or {}
         self.depth = depth
         self.relevance = relevance
+        self.most_followed = most_followed
         self.frames: list[Frame] = []
         self.statements = 0
         self.followed: dict[str, None] = {}
@@ -199,7 +202,9 @@ class Executor:
         annotated to return with other locks than they were entered with."""
         if file.path.endswith(".h") or _passes_lock(file, definition):
             return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < MAX_DEPTH
-        limit = MAX_FOLLOWED if self.relevance is None or self.relevance.what.waits else MAX_FOLLOWED // 3
+        limit = self.most_followed
+        if self.relevance is not None and not self.relevance.what.waits:
+            limit //= 3
         return self.statements < limit and len(self.frames) < self.depth
 
     # -- running a function ------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from ..spec.kernel_functions import table
 from ..spec.program import Atom, Event, Gap, Model, Program, Source
 from ..spec.vfs import Vfs, vfs
 from .bdd import FALSE, TRUE, TooLarge
-from .execute import MAX_CALLS, Executor, parameters
+from .execute import MAX_CALLS, MAX_FOLLOWED, Executor, parameters
 from .parse import parse
 from .recorder import MAX_DEFINED, Abandon
 from .relevance import Relevance, wanted
@@ -27,6 +27,9 @@ READER_VERSION = __version__
 REF_DEPTH = 3
 """How deep the calls of a method are followed where it holds references: there only its locks are in
 question, and functions below are taken to return with the locks that they were entered with."""
+
+SHORT = 1500
+"""Statements of a ->d_release() that is followed whole."""
 
 _DENTRY = Ptr("dentry", None, "", "dentry", CType("dentry"))
 _PARENT = Ptr("parent", None, "", "dentry", CType("dentry"))
@@ -55,7 +58,7 @@ def models(tree: Tree, unit: Unit, version: str) -> tuple[Model, ...]:
 
 
 def _is_teardown(job: _Job) -> bool:
-    return job.mode != "ref" and job.method in ("d_iput", "kill_sb", *_SUPER_METHODS)
+    return job.mode != "ref" and job.method in ("d_iput", "d_release", "kill_sb", *_SUPER_METHODS)
 
 
 def _matters(event: Event, job: _Job) -> bool:
@@ -182,7 +185,7 @@ class _Extractor:
             if callback is None or method not in _BOUND:
                 continue
             modes = ("rcu", "ref") if callback.lockless and callback.blocks == "ref-walk" else ("",)
-            if method == "d_iput":
+            if method in ("d_iput", "d_release"):
                 modes = ("", "ref")
             for function in table.functions(method):
                 for mode in modes:
@@ -206,14 +209,24 @@ class _Extractor:
 
     # -- running one -------------------------------------------------------------------------------
 
-    def program(self, job: _Job) -> Program | None:
-        """The callback program of one function in one mode."""
+    def program(self, job: _Job) -> Program:
+        """The callback program of one function in one mode. What a short ->d_release() does is followed
+        whole; of a long one, as of the other teardowns, what can matter to a lockless walker."""
+        relevance = self.relevance.get(job.method in ("put_super", "kill_sb")) if _is_teardown(job) else None
+        if job.method == "d_release" and relevance is not None:
+            whole = self._execute(job, None, SHORT)
+            if whole.statements < SHORT:
+                return whole
+        return self._execute(job, relevance, MAX_FOLLOWED)
+
+    def _execute(self, job: _Job, relevance: Relevance | None, followed: int) -> Program:
         executor = Executor(
             self.scope,
             self.types,
             self._known(job),
             REF_DEPTH if job.mode == "ref" else MAX_CALLS,
-            self.relevance.get(job.method in ("put_super", "kill_sb")) if _is_teardown(job) else None,
+            relevance,
+            followed,
         )
         found = self.scope.find(job.function, "function", job.file)
         if not found or (job.function in table() and found[0][0] not in self.scope.own):

@@ -220,6 +220,8 @@ class Relevance:
                     callees += [n for f, t in targets[:_TOO_MANY] for n in self.scope.find(t, "function", f)]
                 else:
                     self._named(name, arguments, code, file, here, callees)
+                if table().get(name) is None:
+                    callees += self._handed_functions(arguments, file)
                 known = table().get(name)
                 drops = known is not None and any(e.operation in _DROPS for e in known.effects)
                 signs |= self._signs(known, arguments)
@@ -240,6 +242,17 @@ class Relevance:
                 found.add(HOLDS)
             self._direct[key] = (frozenset(found), tuple(edges))
         return self._direct[key]
+
+    def _handed_functions(self, arguments: list[str], file: SourceFile) -> list[_Node]:
+        """The filesystem's own functions among the arguments of a call: the callee may call them."""
+        names = [a.strip().lstrip("&") for a in arguments]
+        return [
+            node
+            for name in names
+            if re.fullmatch(r"[a-z_]\w+", name)
+            for node in self.scope.find(name, "function", file)
+            if node[0] in self.scope.own
+        ]
 
     def _signs(self, known: KernelFunction | None, arguments: list[str]) -> set[int]:
         """Whether a kernel function takes a lock that walkers take too (1) or drops one (-1)."""
@@ -300,7 +313,8 @@ class Relevance:
         found: set[str],
         callees: list[_Node],
     ) -> None:
-        if name.startswith("trace_") or "for_each" in name:
+        if name.startswith("trace_") or "for_each" in name or _position(name, code) is not None:
+            # What a function does that was handed to this one, its caller is said to do: see _look().
             return
         known = table().get(name)
         defined = self.scope.find(name, "function", file)
