@@ -221,6 +221,9 @@ class Calls:
             if not some:
                 return self._pointer(member, node)
             candidates = some
+        known = table().get(f"->{member}")
+        if known is not None and not candidates:
+            return self._effects(known, values, [], node)
         if not candidates or len(candidates) > MAX_CANDIDATES:
             return self.opaque(f"->{member}" if member else x.text(node), values, node)
         result: Multi = []
@@ -356,7 +359,7 @@ class Calls:
             effect.arguments[1]
             if len(effect.arguments) > 1
             and not effect.arguments[1].isdigit()
-            and effect.arguments[1] not in ("shared", "zero", "free", "not-dead", "parent")
+            and effect.arguments[1] not in ("shared", "zero", "free", "lock", "not-dead", "parent", "or-null")
             else ""
         )
         index = effect.index(0)
@@ -377,7 +380,7 @@ class Calls:
                 ),
                 g,
             )
-        if index < len(values) and kind in ("read", "write"):
+        if index < len(values) and kind in ("read", "write") and "or-null" not in effect.arguments:
             for g, w in x.each(values[index]):
                 if isinstance(w, Const) and w.number == 0:
                     x.record.emit(
@@ -413,7 +416,21 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         self._touch("write", known, effect, values, node, "other")
+        index = effect.index(0)
+        for g, v in self.x.each(values[index]) if index < len(values) else []:
+            if isinstance(v, Ptr) and v.path.startswith("local:"):
+                self._overwrite(g, v, node)
         return None
+
+    def _overwrite(self, under: int, place: Ptr, node: tree_sitter.Node) -> None:
+        """A variable whose address is handed to a function that writes there holds something else now."""
+        x = self.x
+        cells = [c for c in x.memory if c[0] == place.path and c[1].startswith(place.field)]
+        if not place.field and not place.ctype.array and (place.ctype.depth or not place.ctype.tag):
+            cells.append((place.path, ""))
+        for path, field in cells:
+            written: Multi = [(TRUE, Sym(("written", self._next())))]
+            x.store([(under, place._replace(path=path, field=field))], written, node)
 
     def _value(
         self,
@@ -604,8 +621,14 @@ class Calls:
         self._touch("write", known, effect, values, node, "other")
         last = x.record.fresh(f"{known.name}() drops the last reference")
         if "free" in effect.arguments:
+            how = effect.arguments[-1]
             for g, event in self._freed(effect.index(0), values, node, known.name):
+                if how != "free":
+                    event = replace(event, kind="defer", value=how, then=(replace(event, via=None),))
                 x.record.emit(event, x.bdd.conjoin(g, last))
+        if "lock" in effect.arguments:
+            taken = Effect("lock", effect.arguments[-1:])
+            self._locking(taken, values, node, "lock", "exclusive", last, known.name)
         return [(TRUE, Bool(last))]
 
     def _kref(
