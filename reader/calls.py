@@ -12,7 +12,7 @@ import tree_sitter
 from ..spec.kernel_functions import Effect, KernelFunction, table
 from ..spec.program import Event
 from .bdd import FALSE, TRUE
-from .parse import closing, errors, parse
+from .parse import closing, errors, parse_statements
 from .source import Macro, SourceFile
 from .values import (
     NULL,
@@ -1070,7 +1070,7 @@ class Calls:
             )
             body = re.sub(r"\b[A-Za-z_]\w*\b", lambda m: bound.get(m.group(), m.group()), body)
             body = re.sub(r"\s*##\s*", "", body)
-        piece = parse("void f(void) {" + body + "\n;}", 0)
+        piece = parse_statements(body)
         if errors(piece.root):
             x.record.gap(f"macro {macro.name} does not parse once expanded", x.where())
             return [(TRUE, Sym(("macro", self._next())))]
@@ -1167,7 +1167,7 @@ class Calls:
     ) -> None:
         head = f"void {name}({proto}) {{"
         self.x.scope.use(file)
-        piece = parse(head + file.text[start:end] + "}", start - len(head))
+        piece = parse_statements(file.text[start:end], head, start)
         self.x.run_piece(file, name, piece, values)
 
 

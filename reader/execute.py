@@ -18,7 +18,9 @@ from ..spec.kernel_functions import KernelFunction, table
 from ..spec.program import Event, Source
 from .bdd import FALSE, TRUE
 from .calls import Calls
-from .parse import Parsed, errors, parse
+from .mask import FREE
+from .parse import Parsed, errors
+from .pieces import pieces
 from .recorder import Abandon, Pending, Recorder
 from .relevance import COUNTED, HOLDS, PARAMETER, UNTOLD, WAITS, Relevance
 from .source import Definition, SourceFile
@@ -323,24 +325,26 @@ class Executor:
         return [(g, v) for g, v in value if self.bdd.conjoin(g, here) != FALSE]
 
     def bodies(self, file: SourceFile, definition: Definition) -> list[tuple[int, Parsed]]:
-        """The parsed function; two alternatives where preprocessor branches cut through its statements."""
-        text = file.text[definition.start : definition.end]
-        piece = parse(text, definition.start)
-        bad = errors(piece.root)
-        if not bad and not definition.broken:
-            return [(TRUE, piece)]
-        if re.search(r"^[ \t]*#[ \t]*(if|else)", text, re.M):
-            name = ("variant", file.path, definition.name)
-            under = self.record.atom("stable", name, f"preprocessor branches of {definition.name}()")
-            variants = [
-                (under, parse(_choose(text, True), definition.start)),
-                (self.bdd.negate(under), parse(_choose(text, False), definition.start)),
-            ]
-            if not any(errors(p.root) for _, p in variants):
-                return variants
-        line = file.line(definition.start + (bad[0].start_byte if bad else 0))
-        self.record.gap(f"{definition.name}() does not parse", Source(file.path, line, definition.name))
-        return [(TRUE, piece)]
+        """The parsed function: once for each configuration that cuts through its statements."""
+        found = pieces(file, definition)
+        if found.problem:
+            at = Source(file.path, file.line(found.at), definition.name)
+            self.record.gap(f"{definition.name}() does not parse: {found.problem}", at)
+        result: list[tuple[int, Parsed]] = []
+        saved = self.record.condition
+        for chosen, piece in found.ways:
+            under = TRUE
+            for text, truth in chosen:
+                holds = self.configured(text)
+                under = self.bdd.conjoin(under, holds if truth else self.bdd.negate(holds))
+            result.append((under, piece))
+            self.record.condition = self.bdd.conjoin(saved, under)
+            if piece.root.has_error and self.record.condition != FALSE:
+                line = file.line(piece.offset + errors(piece.root)[0].start_byte)
+                gap = Source(file.path, line, definition.name)
+                self.record.gap(f"{definition.name}() does not parse", gap)
+            self.record.condition = saved
+        return result
 
     def run_piece(self, file: SourceFile, name: str, piece: Parsed, arguments: list[Multi]) -> Multi:
         """Execute the function definition that `piece` holds; its possible results."""
@@ -612,9 +616,9 @@ class Executor:
                 continue
             self._declare(name, ctype)
             cleanup = [
-                w
+                w.removeprefix(FREE)
                 for at, w in self.frame.piece.words.items()
-                if node.start_byte <= at < node.end_byte and w.isidentifier()
+                if node.start_byte <= at < node.end_byte and w.startswith(FREE)
             ]
             if cleanup and not self.frame.line:
                 self.calls.at_end(name, cleanup[0], node)
@@ -1455,24 +1459,6 @@ def _split(text: str, sign: str) -> list[str]:
             parts.append(text[start:i])
             start = i + len(sign)
     return [*parts, text[start:]]
-
-
-def _choose(text: str, first: bool) -> str:
-    """The text with one side of every #if kept (the first, or the last), directives blanked, length kept."""
-    lines, keep = [], [True]
-    for line in text.split("\n"):
-        word = re.match(r"[ \t]*#[ \t]*(if|ifdef|ifndef|else|elif|endif)\b", line)
-        if word:
-            if word.group(1) in ("if", "ifdef", "ifndef"):
-                keep.append(first)
-            elif word.group(1) == "endif":
-                keep.pop() if len(keep) > 1 else None
-            else:
-                keep[-1] = not first and word.group(1) == "else"
-            lines.append(" " * len(line))
-        else:
-            lines.append(line if all(keep) else " " * len(line))
-    return "\n".join(lines)
 
 
 _STATEMENTS: dict[str, Callable[[Executor, tree_sitter.Node], None]] = {

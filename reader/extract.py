@@ -13,7 +13,7 @@ from ..spec.program import Atom, Event, Gap, Model, Program, Source
 from ..spec.vfs import Vfs, vfs
 from .bdd import FALSE, TRUE, TooLarge
 from .execute import MAX_CALLS, MAX_FOLLOWED, Executor, parameters
-from .parse import parse
+from .pieces import pieces
 from .recorder import MAX_DEFINED, Abandon
 from .relevance import Relevance, wanted
 from .source import Definition, SourceFile
@@ -100,9 +100,7 @@ class _Extractor:
         for own in found:
             programs = [done[job] for job in dict.fromkeys(self._table_jobs(own))]
             names = self.unit.names
-            gaps = tuple(
-                Gap(f"{f.path}: {f.problem}", Source(f.path, 1)) for f in self.unit.files if f.problem
-            )
+            gaps = tuple(self._gaps(own))
             yield Model(
                 self.version,
                 names[0],
@@ -118,6 +116,21 @@ class _Extractor:
                 gaps,
                 places(self.scope, own),
             )
+
+    def _gaps(self, table: Table) -> Iterable[Gap]:
+        """What makes everything doubtful that is said of `table`: files that cannot be read, or whose top
+        level is damaged, and a table that is."""
+        files = {f.path: f for f in (*self.unit.files, *self.scope.used.values())}
+        for file in files.values():
+            if file.problem:
+                yield Gap(f"{file.path}: {file.problem}", Source(file.path, 1))
+            for damage in file.damage:
+                line = file.line(damage.at)
+                yield Gap(f"{file.path}:{line}: {damage.reason}", Source(file.path, line))
+        for d in table.file.definitions.get(table.name, ()):
+            if d.kind == "variable" and d.broken:
+                source = Source(table.file.path, table.line, table.name)
+                yield Gap(f"{table.name}: {d.broken} ({source})", source)
 
     def _used(self, table: Table) -> Iterable[SourceFile]:
         return {table.file.path: table.file, **self.scope.used}.values()
@@ -232,7 +245,7 @@ class _Extractor:
         if not found or (job.function in table() and found[0][0] not in self.scope.own):
             return self._undefined(executor, job)
         file, definition = found[0]
-        piece = parse(file.text[definition.start : definition.end], definition.start)
+        piece = pieces(file, definition).ways[0][1]
         node = next((c for c in piece.root.named_children if c.type == "function_definition"), None)
         names = parameters(piece, node) if node is not None else []
         try:
