@@ -22,7 +22,7 @@ from .mask import FREE
 from .parse import Parsed, errors
 from .pieces import pieces
 from .recorder import Abandon, Pending, Recorder
-from .relevance import COUNTED, HOLDS, PARAMETER, UNTOLD, WAITS, Relevance
+from .relevance import COUNTED, DELAYED, HOLDS, LATER, PARAMETER, UNTOLD, WAITS, Relevance
 from .source import Definition, SourceFile
 from .tree import Scope
 from .types import Types, declared, type_tag
@@ -50,6 +50,8 @@ MAX_FOLLOWED = 6_000
 MAX_ALTERNATIVES = 8
 MAX_SCALARS = 2
 MAX_POINTERS = 3
+SHALLOW = 6
+"""Calls nested deeper than this are not followed for what is destroyed after a grace period alone."""
 ACCESSOR_LENGTH = 600
 COUNTED_UP = "counted"
 """What the key of a value starts with that began at no less than 0 and was only ever increased."""
@@ -147,7 +149,7 @@ class Executor:
             return False
         entries = {e for f, d in found for e in self.relevance.destroys(f, d)}
         what = self.relevance.what
-        sure = {e for e in entries if not e.endswith(COUNTED)}
+        sure = {e for e in entries if not e.endswith(LATER)}
         given = [v for value in values for _, v in value]
         if WAITS in entries or (HOLDS in entries and not any(isinstance(v, Ptr) for v in given)):
             return False
@@ -159,6 +161,8 @@ class Executor:
             )
         if sure:
             return False
+        if len(self.frames) > SHALLOW and all(e.endswith(DELAYED) for e in entries):
+            return True
         return not (
             entries
             and any(
@@ -195,7 +199,7 @@ class Executor:
         event: ``own``, with a colon and names where they are known."""
         if self.relevance is None:
             return "own"
-        names = {n.removesuffix(COUNTED) for f, d in found for n in self.relevance.destroys(f, d)}
+        names = {n.rstrip(COUNTED + DELAYED) for f, d in found for n in self.relevance.destroys(f, d)}
         return "own" if UNTOLD in names else "own:" + ",".join(sorted(names))
 
     def follows(self, file: SourceFile, definition: Definition) -> bool:

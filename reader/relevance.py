@@ -97,8 +97,11 @@ UNTOLD = "?"
 WAITS = "!"
 """In an answer: a grace period is waited for, or the superblock torn down."""
 COUNTED = "#"
-"""Ends an entry that is destroyed only when a count drops to zero that the function's own argument bears, or
-only after a grace period: worth following where the argument itself is a walker's."""
+"""Ends an entry that is destroyed only when a count drops to zero that the function's own argument bears."""
+DELAYED = "~"
+"""Ends an entry that is destroyed only after a grace period."""
+LATER = (COUNTED, DELAYED)
+"""What ends entries that are worth following only where the argument itself is a walker's."""
 HOLDS = "%"
 """In an answer: the function's own text takes a lock that walkers take too, or drops one, and not both: it
 may return with other locks than it was entered with."""
@@ -116,13 +119,14 @@ _TRACED = 3
 class _Edge:
     """A call. `whole`: the argument is read from a member that walkers read too, so that the object whose
     count is dropped may be a walker's; `passed`: it is the caller's own argument; neither: a reference that
-    the caller took itself. `after_drop`: the call comes after a count was dropped in the caller, or after a
-    grace period. `sure`: every path through the caller that does not return before makes it."""
+    the caller took itself. `how`: `COUNTED` if the call comes after a count was dropped in the caller,
+    `DELAYED` if it comes after a grace period. `sure`: every path through the caller that does not return
+    before makes it."""
 
     callee: _Node
     whole: bool
     passed: bool
-    after_drop: bool
+    how: str
     sure: bool
     handed: Callable[[int], frozenset[str]]
 
@@ -133,20 +137,17 @@ class _Edge:
             if entry == HOLDS or (entry == WAITS and not self.sure):
                 continue
             if entry.startswith(PARAMETER):
-                counted = COUNTED if entry.endswith(COUNTED) else ""
+                how = entry[-1] if entry.endswith(LATER) else ""
                 result |= {
-                    e if e.endswith(COUNTED) else e + counted
-                    for e in self.handed(int(entry.strip(PARAMETER + COUNTED)))
+                    e if e.endswith(LATER) else e + how
+                    for e in self.handed(int(entry.strip(PARAMETER + COUNTED + DELAYED)))
                 }
                 continue
-            if entry.endswith(COUNTED):
-                if self.whole:
-                    entry = entry[:-1]
-                elif not self.passed:
-                    continue
-            if self.after_drop and not entry.endswith(COUNTED) and entry != WAITS:
-                entry += COUNTED
-            result.add(entry)
+            if entry.endswith(LATER) and not self.whole and not self.passed:
+                continue
+            if entry.endswith(COUNTED) and self.whole:
+                entry = entry[:-1]
+            result.add(_later(entry, self.how))
         return result
 
 
@@ -225,9 +226,10 @@ class Relevance:
                 known = table().get(name)
                 drops = known is not None and any(e.operation in _DROPS for e in known.effects)
                 signs |= self._signs(known, arguments)
-                drops |= known is not None and any("rcu" in e.arguments for e in known.effects)
-                if dropped or drops:
-                    here = {e if e in (WAITS,) or e.endswith(COUNTED) else e + COUNTED for e in here}
+                how = COUNTED if dropped or drops else ""
+                if known is not None and any("rcu" in e.arguments for e in known.effects):
+                    how = DELAYED
+                here = {_later(e, how) for e in here}
                 whole = any(self._shared(a, code, definition) for a in arguments)
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
@@ -235,7 +237,7 @@ class Relevance:
                 sure = not later and _unconditional(code, match.start())
                 if not sure:
                     here.discard(WAITS)
-                edges += [_Edge(n, whole, passed, dropped or drops, sure, handed) for n in callees]
+                edges += [_Edge(n, whole, passed, how, sure, handed) for n in callees]
                 found |= here
                 dropped = dropped or any(e.operation in _DROPS for e in (known.effects if known else ()))
             if sum(signs):
@@ -576,6 +578,11 @@ def _position(name: str, code: str) -> int | None:
         if re.search(rf"\b{name}\s*(?:\[\])?\s*$", parameter.strip()):
             return number
     return None
+
+
+def _later(entry: str, how: str) -> str:
+    """`entry`, destroyed after what `how` says; what does not destroy stays as it is."""
+    return entry if not how or entry.endswith(LATER) or entry in (WAITS, HOLDS) else entry + how
 
 
 def _parameter(argument: str, code: str) -> bool:
