@@ -12,8 +12,11 @@ import tree_sitter
 from ..spec.kernel_functions import Effect, KernelFunction, table
 from ..spec.program import Event
 from .bdd import FALSE, TRUE
-from .parse import closing, errors, parse_statements
-from .source import Macro, SourceFile
+from .expander import Expander
+from .guards import Guards
+from .macros import BODY, arguments
+from .parse import closing, parse_statements
+from .source import Definition, SourceFile
 from .values import (
     NULL,
     UNKNOWN_TYPE,
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from .execute import Executor
 
 MAX_CANDIDATES = 16
-MAX_MACRO_DEPTH = 24
 
 _SYMBOLIC = re.compile(r"(LOOKUP_|MAY_|GFP_|__GFP_|CONFIG_)\w+$")
 _ERRNO = re.compile(r"E[A-Z0-9]{2,}$")
@@ -42,8 +44,8 @@ _SPECIFIER = re.compile(
     r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|t|j|L)?([a-zA-Z%])([A-Za-z0-9]*)"
 )
 _SLEEPING = re.compile(r"GFP_(KERNEL|NOFS|NOIO|USER|HIGHUSER|TEMPORARY)|__GFP_DIRECT_RECLAIM|__GFP_RECLAIM")
+_GUARDS = ("guard(", "CLASS(", "ACQUIRE(")
 _ATOMIC = re.compile(r"GFP_(ATOMIC|NOWAIT)")
-_HEADS = {"idr": (1, 0), "xa": (2, 0)}
 
 
 class Calls:
@@ -52,8 +54,8 @@ class Calls:
     def __init__(self, executor: Executor) -> None:
         self.x = executor
         self.serial = 0
-        self.macros: list[str] = []
-        self.at = 0
+        self.expander = Expander(executor)
+        self.guards = Guards(executor)
 
     # -- the VFS's own pointers --------------------------------------------------------------------
 
@@ -85,9 +87,11 @@ class Calls:
 
     # -- names -------------------------------------------------------------------------------------
 
-    def name(self, name: str) -> Multi:
+    def name(self, name: str, node: tree_sitter.Node | None = None) -> Multi:
         """The value of a name that is no local variable."""
         x = self.x
+        if name == BODY:
+            return self.expander.body()
         if name == "NULL":
             return [(TRUE, NULL)]
         if name in ("true", "false"):
@@ -100,14 +104,9 @@ class Calls:
             return [(TRUE, Ptr("static:text", None, "", "", CType("", 0)))]
         if name == "current":
             return [(TRUE, Ptr("static:current", None, "", "", UNKNOWN_TYPE))]
-        for file, macro in x.scope.macro(name, x.frame.file):
-            if (
-                macro.params is None
-                and macro.body
-                and name not in self.macros
-                and (not name.isupper() or file in x.scope.own)
-            ):
-                return self.expand(macro, [])
+        value = self.expander.name(name, node)
+        if value is not None:
+            return value
         if name.isupper() or name[:1].isupper():
             return [(TRUE, Const(None, name))]
         if x.scope.find(name, "function", x.frame.file):
@@ -127,14 +126,14 @@ class Calls:
         ):
             function, parenthesised = function.named_children[0], True
         if function is None:
-            return [(TRUE, Sym(("call", self._next())))]
+            return [(TRUE, Sym(("call", self.next())))]
         if function.type == "identifier":
             name = self.x.text(function)
             if parenthesised and args and not self._is_function(name):
                 return self.x.value(args[0])
             if name not in self.x.frame.types and name not in self.x.frame.env:
                 return self._named(name, args, node)
-        if function.type == "call_expression" and self.x.text(function).startswith(("guard(", "CLASS(")):
+        if function.type == "call_expression" and self.x.text(function).startswith(_GUARDS):
             return self._guard(function, args, node)
         return self._through(function, args, node)
 
@@ -158,10 +157,37 @@ class Calls:
         known = table().get(name)
         if known is not None and not own:
             return self._known(known, args, node)
-        for file, macro in x.scope.macro(name, x.frame.file):
-            if macro.params is not None and name not in self.macros and (not own or file is x.frame.file):
-                x.scope.use(file)
-                return self.expand(macro, [x.text(a) for a in args])
+        value = self.expander.builtin(name, args)
+        if value is not None:
+            return value
+        if not own or any(f is x.frame.file for f, _ in self.expander.defined(name)):
+            more = bool(found) or known is not None
+            value = self.expander.call(
+                name, node, (lambda: self._function(name, found, args, node)) if more else None
+            )
+            if value is not None:
+                return value
+            alias = self._alias(name, node)
+            if alias:
+                return self._named(alias, args, node)
+        return self._function(name, found, args, node)
+
+    def _alias(self, name: str, node: tree_sitter.Node) -> str:
+        """The name that the object-like macro `name` gives another one, if it does nothing else."""
+        if self.x.scope.find(name, "function", self.x.frame.file):
+            return ""
+        choices = self.expander.choices(name, node, function=False)
+        return choices[0][1].body if len(choices) == 1 and choices[0][1].body.isidentifier() else ""
+
+    def _function(
+        self,
+        name: str,
+        found: tuple[tuple[SourceFile, Definition], ...],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi:
+        """A call of a function by its name; `found`: its definitions."""
+        x = self.x
         values = [x.value(a) for a in args]
         if found and x.irrelevant(found, values):
             return self._pointer(name, node)
@@ -233,7 +259,7 @@ class Calls:
             if position < len(candidates) - 1:
                 chosen = x.bdd.conjoin(
                     rest,
-                    x.record.atom("free", ("target", member, name, self._next()), f"->{member} is {name}()"),
+                    x.record.atom("free", ("target", member, name, self.next()), f"->{member} is {name}()"),
                 )
             rest = x.bdd.without(rest, chosen)
             saved = x.record.condition
@@ -265,15 +291,16 @@ class Calls:
         name = place.path.split(":", 2)[2]
         for frame in self.x.frames:
             if place.path == f"local:{frame.serial}:{name}":
-                frame.env[name] = [(TRUE, Sym(("forgotten", self._next())))]
+                frame.env[name] = [(TRUE, Sym(("forgotten", self.next())))]
         for cell in [c for c in self.x.memory if c[0] == place.path]:
             del self.x.memory[cell]
 
     def _pointer(self, name: str, node: tree_sitter.Node) -> Multi:
         line = self.x.where(node).line
-        return [(TRUE, Ptr(f"call:{name}@{line}.{self._next()}", None, "", "", UNKNOWN_TYPE))]
+        return [(TRUE, Ptr(f"call:{name}@{line}.{self.next()}", None, "", "", UNKNOWN_TYPE))]
 
-    def _next(self) -> int:
+    def next(self) -> int:
+        """A number that was not used before."""
         self.serial += 1
         return self.serial
 
@@ -334,7 +361,7 @@ class Calls:
                 outcome = handler(self, known, effect, values, args, node)
                 result = outcome if outcome is not None else result
         if result is None:
-            result = [(TRUE, Sym((known.name, self._next())))]
+            result = [(TRUE, Sym((known.name, self.next())))]
         return result
 
     def _pointers(self, values: list[Multi], index: int) -> list[tuple[int, Ptr]]:
@@ -795,11 +822,11 @@ class Calls:
         if kind == "new":
             got = x.record.fresh(f"{known.name}() succeeds")
             return [
-                (got, Ptr(f"new:{x.where(node).line}.{self._next()}", None, "", "", UNKNOWN_TYPE)),
+                (got, Ptr(f"new:{x.where(node).line}.{self.next()}", None, "", "", UNKNOWN_TYPE)),
                 (x.bdd.negate(got), NULL),
             ]
         if kind == "must-new":
-            return [(TRUE, Ptr(f"new:{x.where(node).line}.{self._next()}", None, "", "", UNKNOWN_TYPE))]
+            return [(TRUE, Ptr(f"new:{x.where(node).line}.{self.next()}", None, "", "", UNKNOWN_TYPE))]
         if kind == "static":
             return [(TRUE, Ptr(f"static:{known.name}", None, "", "", UNKNOWN_TYPE))]
         if kind == "pointer":
@@ -925,15 +952,31 @@ class Calls:
 
     # -- loops, guards -----------------------------------------------------------------------------
 
+    def iterates(self, macro: str) -> bool:
+        """Whether the table knows a loop macro as an iterator, and the filesystem has none of that name."""
+        known = table().get(macro)
+        own = any(f in self.x.scope.own for f, _ in self.expander.defined(macro))
+        return known is not None and known.has("iterate") and not own
+
+    def _cursors(self, macro: str) -> tuple[int, int, list[int]]:
+        """Which argument of an iterator is set to the element, which one is the head, and which are set to
+        anything. Where the tree's definition has a parameter called head, that is it: before 3.9 hash
+        lists took one more cursor."""
+        numbers = [int(a) for a in table()[macro].effects[0].arguments]
+        position, head, cursors = numbers[0], numbers[1], numbers[2:]
+        for _, defined in self.expander.defined(macro)[:1]:
+            names = [p.removesuffix("...") for p in defined.params or ()]
+            if "head" in names:
+                head = names.index("head")
+                cursors = [*cursors, *range(position + 1, head)]
+        return position, head, cursors
+
     def iterate(self, macro: str, condition: tree_sitter.Node) -> int:
         """One step of a list iterator macro; the condition under which there is an element."""
         x = self.x
         inner = condition.named_children[0] if condition.named_children else condition
         args = _flatten(inner)
-        if macro.startswith(("list", "hlist", "rbtree", "rb_")):
-            position, head = 0, 2 if "safe" in macro and len(args) > 2 else 1
-        else:
-            position, head = _HEADS.get(macro.split("_")[0], (0, 1))
+        position, head, cursors = self._cursors(macro)
         more = x.record.fresh(f"{macro}: another element")
         if head >= len(args) or position >= len(args):
             return more
@@ -944,7 +987,7 @@ class Calls:
                     (
                         g,
                         Ptr(
-                            f"call:an element of {v.path.rsplit(':', 1)[-1]}.{self._next()}",
+                            f"call:an element of {v.path.rsplit(':', 1)[-1]}.{self.next()}",
                             None,
                             "",
                             "",
@@ -971,9 +1014,9 @@ class Calls:
                     via = None if x.record.sink is not None else via
                 path = v.path if v.path.endswith(f"->[{v.field}]") else f"{v.path}->[{v.field}]"
                 element.append((g, Ptr(path, via, "", "", UNKNOWN_TYPE)))
-        for later in args[position + 1 : head]:
-            if later.type == "identifier" and macro.startswith(("list", "hlist", "rbtree")):
-                x.assign(x.text(later), [(TRUE, Sym(("next", self._next())))])
+        for number in cursors:
+            if number < len(args) and args[number].type == "identifier":
+                x.assign(x.text(args[number]), [(TRUE, Sym(("next", self.next())))])
         if element and args[position].type == "identifier":
             name = x.text(args[position])
             ctype = x.frame.types.get(name, UNKNOWN_TYPE)
@@ -993,113 +1036,39 @@ class Calls:
         return more
 
     def scoped(self, word: str, condition: tree_sitter.Node | None, node: tree_sitter.Node) -> None:
-        """A scoped_guard() statement: its body between taking and dropping the lock."""
+        """A scoped_guard() statement: its body between taking and dropping the lock; a scoped_cond_guard()
+        has a statement for when the lock is not had."""
         x = self.x
         inner = condition.named_children[0] if condition is not None and condition.named_children else None
         args = _flatten(inner) if inner is not None else []
-        release = self._acquire(x.text(args[0]) if args else "", args[1:], node)
-        body = node.child_by_field_name("consequence")
-        if body is not None:
-            x.statement(body)
-        release()
-
-    def at_end(self, name: str, function: str, node: tree_sitter.Node) -> None:
-        """A variable declared with __free(): `function` is called with its value where the function ends.
-
-        The value it has then is that of every path that comes to the end.
-        """
-        x = self.x
-        known = x.scope.find(function, "function", x.frame.file) or function in table()
-        if not known:
-            x.record.gap(f"__free({function}) is not known", x.where(node))
-            return
-        frame = x.frame
-        frame.cleanups.append(
-            (
-                x.record.condition,
-                lambda: void(self.apply(function, [frame.env.get(name, frame.kept.get(name, []))], node)),
-            )
-        )
-        frame.kept[name] = []
+        first = 2 if word.startswith("scoped_cond") else 1
+        name = x.text(args[0]) if args else ""
+        with self.guards.scope():
+            got = self.guards.begin(name, "", [x.value(a) for a in args[first:]], node)
+            if got is None:
+                x.record.gap(f"{word}({name}) is not known", x.where(node))
+                got = TRUE
+            body = node.child_by_field_name("consequence")
+            entry = x.record.condition
+            x.record.condition = x.bdd.conjoin(entry, got)
+            if body is not None:
+                x.statement(body)
+            after, x.record.condition = x.record.condition, x.bdd.without(entry, got)
+            if first == 2 and x.record.condition != FALSE and condition is not None:
+                texts = arguments(x.frame.piece.original(condition))
+                self.expander.text(texts[1].text if len(texts) > 1 else "", x.where(node).line)
+            x.record.condition = x.bdd.disjoin(after, x.record.condition)
 
     def _guard(
         self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node
     ) -> Multi:
+        """guard(NAME)(...), CLASS(NAME, variable)(...) or ACQUIRE(NAME, variable)(...)."""
+        x = self.x
         inner = function.child_by_field_name("arguments")
-        kind = self.x.text(inner.named_children[0]) if inner is not None and inner.named_children else ""
-        self.x.frame.cleanups.append((self.x.record.condition, self._acquire(kind, args, node)))
-        return [(TRUE, Const(0))]
-
-    def _acquire(self, kind: str, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Callable[[], None]:
-        x = self.x
-        if kind == "rcu":
-            x.record.emit(Event("enter", "", "", source=x.where(node), note="guard(rcu)"))
-            return lambda: void(
-                x.record.emit(Event("leave", "", "", source=x.where(node), note="guard(rcu)"))
-            )
-        value = "shared" if "read" in kind else "exclusive"
-        values = [x.value(a) for a in args]
-        if kind.startswith(("mutex", "rwsem")):
-            x.record.emit(Event("block", "", source=x.where(node), note=f"guard({kind}) may sleep"))
-        elif "spin" not in kind and "lock" not in kind:
-            x.record.gap(f"guard({kind}) is not known", x.where(node))
-        effect = Effect("lock", ("0",))
-        self._locking(effect, values, node, "lock", value, TRUE, f"guard({kind})")
-        return lambda: self._locking(effect, values, node, "unlock", value, TRUE, f"guard({kind})")
-
-    # -- macros ------------------------------------------------------------------------------------
-
-    def expand(self, macro: Macro, args: list[str]) -> Multi:
-        """Evaluate a macro with its arguments' text put in; the value of its last expression."""
-        x = self.x
-        if len(self.macros) >= MAX_MACRO_DEPTH:
-            x.record.gap(f"macros nested deeper than {MAX_MACRO_DEPTH}", x.where())
-            return [(TRUE, Sym(("macro", self._next())))]
-        body = macro.body
-        if macro.params:
-            variadic = macro.params[-1].endswith("...")
-            names = [p.removesuffix("...") or "__VA_ARGS__" for p in macro.params]
-            bound = dict(zip(names, args, strict=False))
-            if variadic:
-                bound[names[-1]] = ", ".join(args[len(names) - 1 :])
-            body = re.sub(
-                r",\s*##\s*(\w+)", lambda m: f", {bound[m.group(1)]}" if bound.get(m.group(1)) else "", body
-            )
-            body = re.sub(
-                r"(?<!#)#(?!#)\s*(\w+)", lambda m: '"text"' if m.group(1) in bound else m.group(), body
-            )
-            body = re.sub(r"\b[A-Za-z_]\w*\b", lambda m: bound.get(m.group(), m.group()), body)
-            body = re.sub(r"\s*##\s*", "", body)
-        piece = parse_statements(body)
-        if errors(piece.root):
-            x.record.gap(f"macro {macro.name} does not parse once expanded", x.where())
-            return [(TRUE, Sym(("macro", self._next())))]
-        function = piece.root.named_children[0]
-        compound = function.child_by_field_name("body")
-        frame = x.frame
-        saved, frame.piece = frame.piece, piece
-        line, frame.line = frame.line, frame.line or x.frame.file.line(saved.offset + self.at)
-        self.macros.append(macro.name)
-        try:
-            return self._run_macro(compound) if compound is not None else []
-        finally:
-            self.macros.pop()
-            frame.piece, frame.line = saved, line
-
-    def _run_macro(self, compound: tree_sitter.Node) -> Multi:
-        children = [
-            c
-            for c in compound.named_children
-            if c.type != "comment" and not (c.type == "expression_statement" and not c.named_children)
-        ]
-        if not children:
-            return [(TRUE, Const(0))]
-        for child in children[:-1]:
-            self.x.statement(child)
-        last = children[-1]
-        if last.type == "expression_statement" and last.named_children:
-            return self.x.value(last.named_children[0])
-        self.x.statement(last)
+        names = [x.text(c) for c in inner.named_children] if inner is not None else []
+        kind, variable = names[0] if names else "", names[1] if len(names) > 1 else ""
+        if self.guards.begin(kind, variable, [x.value(a) for a in args], node) is None:
+            x.record.gap(f"{x.text(function)} is not known", x.where(node))
         return [(TRUE, Const(0))]
 
     # -- tracepoints -------------------------------------------------------------------------------

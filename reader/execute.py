@@ -18,7 +18,8 @@ from ..spec.kernel_functions import KernelFunction, table
 from ..spec.program import Event, Source
 from .bdd import FALSE, TRUE
 from .calls import Calls
-from .mask import FREE
+from .guards import Cleanup
+from .mask import CLEANUP, FREE
 from .parse import Parsed, errors
 from .pieces import pieces
 from .recorder import Abandon, Pending, Recorder
@@ -80,7 +81,7 @@ class Frame:
     """The caller's condition, within its own activation, at the call."""
     kept: dict[str, Multi] = field(default_factory=dict)
     scopes: list[dict[str, tuple[CType | None, Multi | None]]] = field(default_factory=list)
-    cleanups: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
+    cleanups: list[Cleanup] = field(default_factory=list)
 
 
 class Executor:
@@ -374,9 +375,7 @@ class Executor:
             self.statement(body)
             if self.record.condition != FALSE:
                 frame.returned.append((self.record.condition, Const(0)))
-            for under, release in reversed(frame.cleanups):
-                self.record.condition = under
-                release()
+            self.calls.guards.end_all()
         finally:
             self.frames.pop()
             self.record.leave(saved)
@@ -412,7 +411,8 @@ class Executor:
 
     def _compound(self, node: tree_sitter.Node) -> None:
         self.frame.scopes.append({})
-        self._block(node)
+        with self.calls.guards.scope():
+            self._block(node)
         self._leave_scope()
 
     def _leave_scope(self) -> None:
@@ -453,6 +453,7 @@ class Executor:
 
     def _goto(self, node: tree_sitter.Node) -> None:
         label = self.text(node.named_children[0])
+        self.calls.guards.goto(label)
         gotos = self.frame.gotos
         gotos[label] = self.bdd.disjoin(gotos.get(label, FALSE), self.record.condition)
         self.exits += 1
@@ -490,8 +491,14 @@ class Executor:
             self.record.condition = self.record.widen(self.bdd.disjoin(after, self.record.condition))
 
     def _loop(self, node: tree_sitter.Node) -> None:
+        macro = self.frame.piece.words.get(node.start_byte, "")
+        condition = node.child_by_field_name("condition")
+        if macro and condition is not None and not self.calls.iterates(macro):
+            self.calls.expander.loop(macro, node, condition)
+            return
         self.frame.scopes.append({})
-        self._repeat(node)
+        with self.calls.guards.scope(jumps=True, loops=True):
+            self._repeat(node)
         self._leave_scope()
 
     def _repeat(self, node: tree_sitter.Node) -> None:
@@ -524,7 +531,9 @@ class Executor:
             if update is not None and self.record.condition != FALSE:
                 self.value(update)
             if node.type == "do_statement" and condition is not None:
-                more = self.truth(condition)
+                words = self.frame.piece.words
+                tail = next((words[c.start_byte] for c in node.children if c.start_byte in words), "")
+                more = self.calls.expander.tail(tail, condition) if tail else self.truth(condition)
                 left = self.bdd.disjoin(left, self.bdd.without(self.record.condition, more))
                 self.record.condition = self.bdd.conjoin(self.record.condition, more)
             if self.record.condition == FALSE:
@@ -536,18 +545,24 @@ class Executor:
             self.record.condition = self.record.widen(self.bdd.disjoin(left, self.record.condition))
 
     def _break(self, node: tree_sitter.Node) -> None:
+        self.calls.guards.jump(continues=False)
         if self.frame.breaks:
             self.frame.breaks[-1] = self.bdd.disjoin(self.frame.breaks[-1], self.record.condition)
         self._jumps += 1
         self.record.condition = FALSE
 
     def _continue(self, node: tree_sitter.Node) -> None:
+        self.calls.guards.jump(continues=True)
         if self.frame.continues:
             self.frame.continues[-1] = self.bdd.disjoin(self.frame.continues[-1], self.record.condition)
         self._jumps += 1
         self.record.condition = FALSE
 
     def _switch(self, node: tree_sitter.Node) -> None:
+        with self.calls.guards.scope(jumps=True):
+            self._cases(node)
+
+    def _cases(self, node: tree_sitter.Node) -> None:
         subject = node.child_by_field_name("condition")
         body = node.child_by_field_name("body")
         if subject is None or body is None:
@@ -610,22 +625,20 @@ class Executor:
     def _declaration(self, node: tree_sitter.Node) -> None:
         kind = node.child_by_field_name("type")
         tag = type_tag(self.frame.piece, kind)
+        typeof = self.frame.piece.words.get(kind.start_byte, "") if kind is not None else ""
+        base = self.calls.expander.typeof(typeof) if typeof else None
         for declarator in node.children_by_field_name("declarator"):
             target, initial = declarator, None
             if declarator.type == "init_declarator":
                 inner = declarator.child_by_field_name("declarator")
                 target, initial = inner or declarator, declarator.child_by_field_name("value")
-            name, ctype = declared(self.frame.piece, target, tag)
+            name, ctype = declared(self.frame.piece, target, tag if base is None else base.tag)
             if not name:
                 continue
-            self._declare(name, ctype)
-            cleanup = [
-                w.removeprefix(FREE)
-                for at, w in self.frame.piece.words.items()
-                if node.start_byte <= at < node.end_byte and w.startswith(FREE)
-            ]
-            if cleanup and not self.frame.line:
-                self.calls.at_end(name, cleanup[0], node)
+            if base is not None:
+                ctype = ctype._replace(depth=ctype.depth + base.depth) if base.known else UNKNOWN_TYPE
+            self.declare(name, ctype)
+            self._cleanups(name, node)
             if initial is None:
                 self.frame.env.pop(name, None)
             elif initial.type == "initializer_list":
@@ -633,7 +646,17 @@ class Executor:
             else:
                 self.assign(name, self.value(initial))
 
-    def _declare(self, name: str, ctype: CType) -> None:
+    def _cleanups(self, name: str, node: tree_sitter.Node) -> None:
+        """What is done with the variable `name` of a declaration where its scope ends."""
+        for at, word in self.frame.piece.words.items():
+            if node.start_byte <= at < node.end_byte:
+                if word.startswith(FREE):
+                    self.calls.guards.free(word.removeprefix(FREE), name, node)
+                elif word.startswith(CLEANUP):
+                    self.calls.guards.cleanup(word.removeprefix(CLEANUP), name, node)
+
+    def declare(self, name: str, ctype: CType) -> None:
+        """Declare a local variable in the innermost scope."""
         frame = self.frame
         if frame.scopes and name not in frame.scopes[-1] and len(frame.scopes) > 1:
             frame.scopes[-1][name] = (frame.types.get(name), frame.env.get(name))
@@ -998,13 +1021,17 @@ class Executor:
                             both,
                         )
 
+    def address(self, name: str) -> Multi:
+        """The address of a local variable."""
+        ctype = self.frame.types.get(name, UNKNOWN_TYPE)
+        return [(TRUE, Ptr(self.local(name), None, "", ctype.tag if ctype.depth == 0 else "", ctype))]
+
     def place(self, node: tree_sitter.Node) -> Multi:
         """The address of an lvalue."""
         if node.type == "identifier":
             name = self.text(node)
             if name in self.frame.types or name in self.frame.env:
-                ctype = self.frame.types.get(name, UNKNOWN_TYPE)
-                return [(TRUE, Ptr(self.local(name), None, "", ctype.tag if ctype.depth == 0 else "", ctype))]
+                return self.address(name)
             return [(TRUE, Ptr(f"static:{name}", None, "", "", UNKNOWN_TYPE))]
         if node.type == "parenthesized_expression":
             return self.place(node.named_children[0])
@@ -1069,8 +1096,6 @@ class Executor:
     def _identifier(self, node: tree_sitter.Node) -> Multi:
         name = self.text(node)
         frame = self.frame
-        if not frame.line:
-            self.calls.at = node.start_byte
         if name in frame.env:
             ctype = frame.types.get(name, UNKNOWN_TYPE)
             if ctype.array or (ctype.tag and ctype.depth == 0):
@@ -1081,7 +1106,7 @@ class Executor:
             if ctype.array or (ctype.tag and ctype.depth == 0):
                 return [(TRUE, Ptr(self.local(name), None, "", ctype.tag, ctype))]
             return [(TRUE, Sym(("uninitialised", self.local(name))))]
-        return self.calls.name(name)
+        return self.calls.name(name, node)
 
     def _number(self, node: tree_sitter.Node) -> Multi:
         match = _NUMBER.match(self.text(node))
@@ -1180,15 +1205,23 @@ class Executor:
         if inner is None:
             return [(TRUE, Const(0))]
         if inner.type == "compound_statement":
-            children = [c for c in inner.named_children if c.type != "comment"]
-            for child in children[:-1]:
-                self.statement(child)
-            if children and children[-1].type == "expression_statement" and children[-1].named_children:
-                return self.value(children[-1].named_children[0])
-            if children:
-                self.statement(children[-1])
-            return [(TRUE, Const(0))]
+            self.frame.scopes.append({})
+            with self.calls.guards.scope():
+                value = self._statement_value(inner)
+            self._leave_scope()
+            return value
         return self.value(inner)
+
+    def _statement_value(self, node: tree_sitter.Node) -> Multi:
+        """Execute a block that is an expression: its value is that of its last statement."""
+        children = [c for c in node.named_children if c.type != "comment"]
+        for child in children[:-1]:
+            self.statement(child)
+        if children and children[-1].type == "expression_statement" and children[-1].named_children:
+            return self.value(children[-1].named_children[0])
+        if children:
+            self.statement(children[-1])
+        return [(TRUE, Const(0))]
 
     def _cast(self, node: tree_sitter.Node) -> Multi:
         target, inner = node.child_by_field_name("type"), node.child_by_field_name("value")
@@ -1273,9 +1306,13 @@ class Executor:
         return [(TRUE, target)]
 
     def _call(self, node: tree_sitter.Node) -> Multi:
-        if not self.frame.line:
-            self.calls.at = node.start_byte
         return self.calls.call(node)
+
+    def _generic(self, node: tree_sitter.Node) -> Multi:
+        return self.calls.expander.generic(node)
+
+    def _asm(self, node: tree_sitter.Node) -> Multi:
+        return self.calls.expander.asm(node)
 
     def _string(self, node: tree_sitter.Node) -> Multi:
         return [(TRUE, Ptr("static:text", None, "", "", CType("", 0)))]
@@ -1510,6 +1547,8 @@ _EXPRESSIONS: dict[str, _Handler] = {
     "sizeof_expression": Executor._sizeof,
     "offsetof_expression": Executor._sizeof,
     "alignof_expression": Executor._sizeof,
+    "generic_expression": Executor._generic,
+    "gnu_asm_expression": Executor._asm,
 }
 
 __all__ = ["Executor", "Frame", "KernelFunction", "table"]

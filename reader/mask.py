@@ -61,6 +61,7 @@ _OFFSETOF = re.compile(r"\b(?:__builtin_)?offsetof\s*(?=\()")
 _ALIGNOF = re.compile(r"\b(?:__alignof__|__alignof|_Alignof|alignof)\b(?=\s*\()")
 _EMPTY_LABEL = re.compile(r"(?<=[;{}])\s*\w+\s*:(\s*)(?=\})")
 _TWO_NAMES = re.compile(r"\b[A-Z_][A-Z0-9_]*\b(?=\s+[A-Z_][A-Z0-9_]*\b\s*[,)\x01])")
+_NAME_BEFORE_CALL = re.compile(r"(?<=[(,])\s*\b[A-Z_][A-Z0-9_]*\b(?=\s+[A-Za-z_]\w*\s*\()")
 _MIDDLE_NAME = re.compile(r"\x01\s*(?P<name>[A-Za-z_]\w*)\s*(?=\x01)")
 _LABEL_ADDRESS = re.compile(r"(?<=[=,(\[{])\s*(&&)(?=\s*\w)")
 
@@ -229,8 +230,8 @@ class _Mask:
                 self._put(match.start(1), match.start(1) + 1, ";")
         for match in _LABEL_ADDRESS.finditer(self.hidden):
             self._put(match.start(1), match.end(1), "")
-        for match in [*_TWO_NAMES.finditer(self.hidden)]:
-            self._blank(match.start(), match.end())
+        self._blank_all(_NAME_BEFORE_CALL)
+        self._blank_all(_TWO_NAMES)
         for match in _MIDDLE_NAME.finditer(self.hidden):
             self._put(match.start("name"), match.end("name"), "")
 
