@@ -456,7 +456,7 @@ class Calls:
         if not place.field and not place.ctype.array and (place.ctype.depth or not place.ctype.tag):
             cells.append((place.path, ""))
         for path, field in cells:
-            written: Multi = [(TRUE, Sym(("written", self._next())))]
+            written: Multi = [(TRUE, Sym(("written", self.next())))]
             x.store([(under, place._replace(path=path, field=field))], written, node)
 
     def _value(
