@@ -833,7 +833,7 @@ class Calls:
             return self._pointer(known.name, node)
         if kind == "parent":
             return [(TRUE, Ptr("parent", None, "", "dentry", CType("dentry")))]
-        return None
+        return [(TRUE, Sym((known.name, self._next())))] if kind in ("scalar", "error") else None
 
     def _error(
         self,
@@ -926,7 +926,7 @@ class Calls:
             )
             if touched:
                 member = "d_name" if specifier == "p" and rest[:1] == "d" else "*"
-                self._touch("read", known, Effect("read", (str(position), member)), values, node)
+                self._touch("read", known, Effect("read", (str(position), member, "or-null")), values, node)
             position += 1
         return None
 
