@@ -833,7 +833,7 @@ class Calls:
             return self._pointer(known.name, node)
         if kind == "parent":
             return [(TRUE, Ptr("parent", None, "", "dentry", CType("dentry")))]
-        return [(TRUE, Sym((known.name, self._next())))] if kind in ("scalar", "error") else None
+        return [(TRUE, Sym((known.name, self.next())))] if kind in ("scalar", "error") else None
 
     def _error(
         self,
