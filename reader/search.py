@@ -11,65 +11,92 @@ from pathlib import Path
 from .source import MAX_BYTES
 from .tree import SETTLED, Searched, read_below
 
+Look = Callable[[bytearray, int], str]
+"""What the first so many bytes of a buffer, all of a file, have in them: a word without spaces, or ""."""
+SOURCES = (".c",)
+SOURCES_AND_HEADERS = (".c", ".h")
 
-def search(root: Path, folder: str, searched: Searched, has: Callable[[bytes], bool]) -> Iterator[str]:
-    """Paths, relative to `root`, of the C files in and below `folder` whose bytes satisfy `has`.
 
-    What `searched` knows of a folder that looks as it did then is taken from there; it is brought up to date.
-    Symbolic links to folders are not followed.
+class Search:
+    """Looks through the files below `root` that end in one of `suffixes`.
+
+    kind      names `look`: other things that are looked for go by another name
+    searched  what is known of folders from before (`Tree.searched`); brought up to date
     """
-    todo = [folder] if (root / folder).resolve().is_relative_to(root) else []
-    while todo:
-        here = todo.pop()
+
+    def __init__(
+        self, root: Path, searched: Searched, look: Look, kind: str = "", suffixes: tuple[str, ...] = SOURCES
+    ) -> None:
+        self.root = root
+        self.searched = searched
+        self.look = look
+        self.kind = kind
+        self.suffixes = suffixes
+        self._buffer = bytearray(1 << 20)
+
+    def below(self, folder: str, deep: bool = True) -> Iterator[tuple[str, str]]:
+        """The path, relative to the root, and the word of each file in `folder` (and below it, if `deep`)
+        that has one. Symbolic links to folders are not followed."""
+        todo = [folder] if (self.root / folder).resolve().is_relative_to(self.root) else []
+        while todo:
+            here = todo.pop()
+            try:
+                with os.scandir(self.root / here) as listing:
+                    entries = sorted(listing, key=lambda e: e.name)
+            except OSError:
+                continue
+            if deep:
+                todo += [f"{here}/{e.name}" for e in entries if e.is_dir(follow_symlinks=False)]
+            files = [e for e in entries if e.name.endswith(self.suffixes)]
+            if files:
+                yield from self._in_folder(here, files)
+
+    def _in_folder(self, here: str, files: list[os.DirEntry[str]]) -> list[tuple[str, str]]:
+        now = time.time()
+        seen: list[tuple[object, ...]] = []
+        settled = True
+        for entry in files:
+            try:
+                status = entry.stat()
+            except OSError:
+                seen.append((entry.name,))
+                continue
+            seen.append((entry.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
+            settled = settled and max(status.st_mtime, status.st_ctime) < now - SETTLED
+        looks = hashlib.sha256(repr(seen).encode("utf-8", "surrogateescape")).hexdigest()
+        key = f"{self.kind}|{here}"
+        known = self.searched.get(key)
+        if known is not None and known[0] == looks:
+            rows = known[1]
+        else:
+            words = [(self._word(here, e), f"{here}/{e.name}") for e in files]
+            rows = tuple(f"{word} {path}" for word, path in words if word)
+            if settled:
+                self.searched[key] = (looks, rows)
+            else:
+                self.searched.pop(key, None)
+        return [(path, word) for word, _, path in (r.partition(" ") for r in rows)]
+
+    def _word(self, here: str, entry: os.DirEntry[str]) -> str:
+        """What `look` says of a file; nothing if it is no C source, or lies outside the tree."""
         try:
-            with os.scandir(root / here) as listing:
-                entries = sorted(listing, key=lambda e: e.name)
+            if entry.is_symlink():
+                file, _ = read_below(self.root, f"{here}/{entry.name}")
+                return self.look(bytearray(file.raw), len(file.raw)) if file is not None else ""
+            if not entry.is_file() or entry.stat().st_size > MAX_BYTES:
+                return ""
+            return self.look(self._buffer, self._read(entry.path))
         except OSError:
-            continue
-        todo += [f"{here}/{e.name}" for e in entries if e.is_dir(follow_symlinks=False)]
-        files = [e for e in entries if e.name.endswith(".c")]
-        if files:
-            yield from _in_folder(root, here, files, searched, has)
+            return ""
 
-
-def _in_folder(
-    root: Path,
-    here: str,
-    files: list[os.DirEntry[str]],
-    searched: Searched,
-    has: Callable[[bytes], bool],
-) -> tuple[str, ...]:
-    now = time.time()
-    looks: list[tuple[object, ...]] = []
-    settled = True
-    for entry in files:
+    def _read(self, path: str) -> int:
+        """Read a file into the buffer, which grows with the largest; how many bytes there are."""
+        handle = os.open(path, os.O_RDONLY)
         try:
-            status = entry.stat()
-        except OSError:
-            looks.append((entry.name,))
-            continue
-        looks.append((entry.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
-        settled = settled and max(status.st_mtime, status.st_ctime) < now - SETTLED
-    look = hashlib.sha256(repr(looks).encode("utf-8", "surrogateescape")).hexdigest()
-    known = searched.get(here)
-    if known is not None and known[0] == look:
-        return known[1]
-    found = tuple(f"{here}/{e.name}" for e in files if has(_bytes(root, here, e)))
-    if settled:
-        searched[here] = (look, found)
-    else:
-        searched.pop(here, None)
-    return found
-
-
-def _bytes(root: Path, here: str, entry: os.DirEntry[str]) -> bytes:
-    """What the file holds; nothing if it is no C source, or lies outside the tree."""
-    try:
-        if entry.is_symlink():
-            file, _ = read_below(root, f"{here}/{entry.name}")
-            return file.raw if file is not None else b""
-        if not entry.is_file() or entry.stat().st_size > MAX_BYTES:
-            return b""
-        return Path(entry.path).read_bytes()
-    except OSError:
-        return b""
+            total = os.readv(handle, [self._buffer])
+            while total == len(self._buffer):
+                self._buffer.extend(bytes(len(self._buffer)))
+                total += os.readv(handle, [memoryview(self._buffer)[total:]])
+            return total
+        finally:
+            os.close(handle)

@@ -1,29 +1,46 @@
-"""Operations tables of a tree: where they are, what they name, and whose they are."""
+"""Operations tables of a file: initialised structures of function pointers, and what they name.
+
+An initialiser is taken apart at its commas and braces, whatever it is of: one structure, an array of them, at
+the top level or inside a function, written out or made by a macro. What stands under one member in several
+places (the elements of an array, the branches of an ``#ifdef``) are alternatives.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 from ..spec.program import Source
-from .search import search
-from .source import Definition, SourceFile
-from .tree import Scope, Tree
+from .parse import closing
+from .source import Macro, SourceFile
+from .tree import Scope
 
-FOLDERS = ("fs", "mm", "net", "ipc", "kernel", "security", "drivers/dma-buf", "drivers")
-_TABLE = re.compile(rb"struct\s+dentry_operations\s+\w+\s*(?:\[[^\]]*\])?[^;={]*=")
-_SLOT = re.compile(r"\.\s*(\w+)\s*=\s*&?\s*(\w+)\s*(?=[,}\n])")
-_TYPE_NAME = re.compile(r"\.name\s*=\s*\"([^\"]+)\"")
-_NAME_MACRO = re.compile(r"\.name\s*=\s*([A-Z]\w+)")
-_SMALL_FOLDER = 2
+_ATTRIBUTES = r"(?:__\w+\s*(?:\([^()]*\))?\s*)*"
+_MARKS = {"d": b"dentry_operations", "t": b"file_system_type"}
+_INITIALISED = {
+    mark: re.compile(rb"struct\s+" + word + rb"\s+\w+\s*(?:\[[^\]]*\])?[^;={(]*=")
+    for mark, word in _MARKS.items()
+}
+_ENTRY = re.compile(r"\s*(?:\[[^\]]*\]\s*=?\s*)?(?:\.\s*(\w+(?:\s*\.\s*\w+)*)\s*=|(\w+)\s*:(?!:))\s*(.*)$", re.S)
+_CAST = re.compile(r"^\(\s*(?:const\s+)?(?:struct\s+)?\w[\w\s]*(?:\*|\(\s*\*\s*\))[^&]*\)\s*&?\s*(\w+)$", re.S)
+_NAME = re.compile(r"(?<![\w.>])([A-Za-z_]\w*)\b(?!\s*\()")
+_NO_FUNCTIONS = frozenset({"NULL", "void", "sizeof", "true", "false"})
+
+Macros = Callable[[str], Iterable[Macro]]
+"""The ``#define``s of a name."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """An initialised operations structure: its slots as (member, function), in source order."""
+    """An initialised operations structure: its slots as (member, function), in source order.
+
+    lines    of the slots, in the same order
+    inside   the function that it is a local variable of; empty at the top level
+    hidden   whether other files cannot name it (``static``)
+    problem  what in its initialiser could not be told, with file and line; empty if nothing
+    start    where its declaration starts in the file
+    """
 
     name: str
     ctype: str
@@ -31,10 +48,27 @@ class Table:
     line: int
     slots: tuple[tuple[str, str], ...]
     condition: tuple[str, ...]
+    lines: tuple[int, ...] = ()
+    inside: str = ""
+    hidden: bool = True
+    problem: str = ""
+    start: int = 0
 
     def functions(self, member: str) -> tuple[str, ...]:
         """The functions stored in `member` (several in an array of tables)."""
         return tuple(dict.fromkeys(f for m, f in self.slots if m == member))
+
+    def line_of(self, function: str) -> int:
+        """Where the table names `function`: its own line if it does not."""
+        return next((n for (_, f), n in zip(self.slots, self.lines, strict=False) if f == function), self.line)
+
+
+def marks(raw: bytes | bytearray, size: int | None = None) -> str:
+    """What a C file may initialise: ``d`` for a ``struct dentry_operations``, ``t`` for a ``struct
+    file_system_type``, both or neither; errs by too many."""
+    end = len(raw) if size is None else size
+    found = "".join(m for m, word in _MARKS.items() if raw.find(word, 0, end) >= 0)
+    return "".join(m for m in found if _INITIALISED[m].search(raw, 0, end))
 
 
 def places(scope: Scope, table: Table) -> tuple[tuple[str, Source], ...]:
@@ -46,149 +80,273 @@ def places(scope: Scope, table: Table) -> tuple[tuple[str, Source], ...]:
     return tuple(found.items())
 
 
-def tables(file: SourceFile, ctype: str) -> tuple[Table, ...]:
-    """The tables of structure type `ctype` that `file` initialises."""
+def no_macros(_: str) -> tuple[Macro, ...]:
+    """No ``#define`` of any name."""
+    return ()
+
+
+def tables(
+    file: SourceFile, ctype: str, macros: Macros = no_macros, makers: Iterable[str] = ()
+) -> tuple[Table, ...]:
+    """The tables of structure type `ctype` that `file` initialises. `macros` are those that it can use,
+    `makers` the names of those that initialise a structure of the type."""
+    found: dict[tuple[str, str], Table] = {}
+    for one in (*_written(file, ctype, macros), *_assigned(file, ctype), *_made(file, ctype, macros, makers)):
+        key = (one.name, one.inside)
+        found[key] = _joined(found[key], one) if key in found else one
+    return tuple(sorted(found.values(), key=lambda t: t.line))
+
+
+def makers(file: SourceFile, ctype: str) -> tuple[str, ...]:
+    """The macros that `file` defines to initialise a structure of type `ctype`."""
     found = []
-    for definitions in file.definitions.values():
-        for d in definitions:
-            if d.kind == "variable" and d.ctype == ctype:
-                found.append(_table(file, d))
+    for match in _declarations(file.code, ctype):
+        start = _directive(file.code, match.start())
+        name = re.compile(r"\s*#\s*define\s+(\w+)\s*\(").match(file.code, start) if start >= 0 else None
+        if name:
+            found.append(name.group(1))
     return tuple(found)
 
 
-def _table(file: SourceFile, d: Definition) -> Table:
-    body = file.code[d.start : d.end]
-    opening = body.index("{")
-    slots = tuple((m, f) for m, f in _SLOT.findall(body, opening) if not f.isdigit() and f != "NULL")
-    line = file.line(d.start + body[:opening].rindex(d.name))
-    return Table(d.name, d.ctype, file, line, slots, d.condition)
+def _joined(one: Table, other: Table) -> Table:
+    """Two initialisers of one name, in branches of an ``#ifdef``: the slots of both."""
+    return Table(
+        one.name,
+        one.ctype,
+        one.file,
+        one.line,
+        (*one.slots, *other.slots),
+        (),
+        (*one.lines, *other.lines),
+        one.inside,
+        one.hidden and other.hidden,
+        one.problem or other.problem,
+        one.start,
+    )
 
 
-@dataclass(frozen=True)
-class Unit:
-    """One filesystem's sources: a folder, or a single file of a folder of many."""
+# -- where they stand ----------------------------------------------------------------------------------
 
-    folder: str
-    paths: tuple[str, ...]
-    tree: Tree
-    module: bool = False
-    """Whether these are sources of an out-of-tree module."""
 
-    @cached_property
-    def files(self) -> tuple[SourceFile, ...]:
-        """Its files, headers too."""
-        return tuple(f for p in self.paths if (f := self.tree.file(p)))
+def _declarations(code: str, ctype: str, tail: str = "=") -> Iterator[re.Match[str]]:
+    """The declarations of variables of structure type `ctype` that `tail` follows; group 1 is the name."""
+    pattern = re.compile(rf"{ctype}\s+(\w+)\s*(?:\[[^\]]*\])?[\s\\]*{_ATTRIBUTES}{tail}")
+    at = code.find(ctype)
+    while at >= 0:
+        match = pattern.match(code, at)
+        if match and re.search(r"\bstruct\s+$", code[max(0, at - 20) : at]):
+            yield match
+        at = code.find(ctype, at + len(ctype))
 
-    def tables(self, ctype: str) -> tuple[Table, ...]:
-        """Every table of structure type `ctype` in the unit."""
-        return tuple(t for f in self.files if ctype in f.text for t in tables(f, ctype))
 
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The names that its file system types register, then the folder's or file's own name."""
-        found: dict[str, None] = {}
-        for file in self.files:
-            if "file_system_type" not in file.text:
+def _written(file: SourceFile, ctype: str, macros: Macros) -> Iterator[Table]:
+    """Those that are initialised where they are declared."""
+    for match in _declarations(file.code, ctype, r"=\s*(?={)"):
+        if _directive(file.code, match.start()) < 0:
+            end = _closing_brace(file.code, match.end())
+            yield _table(file, ctype, match, match.end(), end, macros)
+
+
+def _table(
+    file: SourceFile, ctype: str, match: re.Match[str], opening: int, end: int, macros: Macros
+) -> Table:
+    entries = list(_slots(file.code[opening : end if end > 0 else opening + 1], opening, macros, set()))
+    line = file.line(match.start(1))
+    slots = [(m, f, file.line(at)) for m, f, at in entries if m]
+    if not re.search(r"\bconst\b", _before(file.code, match.start())):
+        slots += _later(file, match.group(1))
+    problem = ""
+    if end < 0:
+        problem = f"{file.path}:{line}: the initialiser of {match.group(1)} does not end"
+    else:
+        odd = next(((text, at) for m, text, at in entries if not m), None)
+        if odd:
+            what = " ".join(odd[0].split())[:40]
+            problem = f"{file.path}:{file.line(odd[1])}: {what!r} in {match.group(1)} is not understood"
+    around, condition = _context(file, match.start())
+    return Table(
+        match.group(1),
+        ctype,
+        file,
+        line,
+        tuple((m, f) for m, f, _ in slots),
+        condition,
+        tuple(n for _, _, n in slots),
+        around,
+        bool(around) or _is_static(file.code, match.start()),
+        problem,
+        match.start(),
+    )
+
+
+def _assigned(file: SourceFile, ctype: str) -> Iterator[Table]:
+    """Those that are declared without an initialiser, not ``const``, and filled in by assignments."""
+    for match in _declarations(file.code, ctype, ";"):
+        around, condition = _context(file, match.start())
+        if around or re.search(r"\b(?:const|extern)\b", _before(file.code, match.start())):
+            continue
+        slots = _later(file, match.group(1))
+        if slots:
+            yield Table(
+                match.group(1),
+                ctype,
+                file,
+                file.line(match.start(1)),
+                tuple((m, f) for m, f, _ in slots),
+                condition,
+                tuple(n for _, _, n in slots),
+                "",
+                _is_static(file.code, match.start()),
+                start=match.start(),
+            )
+
+
+def _later(file: SourceFile, name: str) -> list[tuple[str, str, int]]:
+    """What assignments store in members of the variable `name`."""
+    pattern = re.compile(rf"(?<![\w.>])(?<!->){name}\s*\.\s*(\w+)\s*=(?!=)\s*([^;]+);")
+    return [
+        (m.group(1), function, file.line(m.start()))
+        for m in pattern.finditer(file.code)
+        for function in _functions(m.group(2))
+    ]
+
+
+def _made(file: SourceFile, ctype: str, macros: Macros, makers: Iterable[str]) -> Iterator[Table]:
+    """Those that a macro makes: ``DEFINE_OPS(name, ...)`` at the top level."""
+    names = "|".join(map(re.escape, makers))
+    for call in re.finditer(rf"^(?:static\s+)?({names})[ \t]*\(", file.code, re.M) if names else ():
+        end = closing(file.code, call.end() - 1)
+        for macro in macros(call.group(1)) if end > 0 else ():
+            if macro.params is None or ctype not in macro.body:
                 continue
-            for definitions in file.definitions.values():
-                for d in definitions:
-                    if d.kind == "variable" and d.ctype == "file_system_type":
-                        text = file.text[d.start : d.end]
-                        for name in _TYPE_NAME.findall(text):
-                            found[name] = None
-                        for macro in _NAME_MACRO.findall(text):
-                            value = next((m.body for f in self.files for m in f.macros.get(macro, ())), "")
-                            if value.startswith('"'):
-                                found[value.strip('"')] = None
-        folder = self.tree.module if self.module and self.folder == "." else None
-        own = folder.name if folder is not None else Path(self.folder).name.removesuffix(".c")
-        found[own] = None
-        return tuple(found)
+            values = [a.strip() for a in file.plain[call.end() : end - 1].split(",")]
+            text = expanded(macro, values)
+            line = file.line(call.start())
+            for made in _written(SourceFile(file.path, text.encode()), ctype, macros):
+                yield Table(
+                    made.name,
+                    ctype,
+                    file,
+                    line,
+                    made.slots,
+                    (),
+                    (line,) * len(made.slots),
+                    "",
+                    made.hidden,
+                    made.problem,
+                    call.start(),
+                )
+            break
 
 
-def unit_of(tree: Tree, path: str) -> Unit:
-    """The unit that the file at `path` belongs to.
-
-    A folder with its own Makefile below fs/ is one filesystem, whatever it holds; elsewhere, and in fs/
-    itself, each file stands for itself.
-    """
-    folder = str(Path(path).parent)
-    if folder.startswith("fs/") and folder not in ("fs/nls",):
-        return Unit(folder, tree.list(folder), tree)
-    return Unit(path, (path,), tree)
+def expanded(macro: Macro, values: list[str]) -> str:
+    """The body of a macro with `values` put in for its parameters."""
+    bound = dict(zip(macro.params or (), values, strict=False))
+    body = re.sub(r"\b[A-Za-z_]\w*\b", lambda m: bound.get(m.group(), m.group()), macro.body)
+    return re.sub(r"\s*##\s*", "", body)
 
 
-def unit_at(tree: Tree, folder: str, module: bool = False) -> Unit:
-    """The unit that `Unit.folder` names: a folder, or one file."""
-    if module:
-        below = tree.module_files
-        return Unit(folder, below if folder == "." else _below(folder, below), tree, True)
-    return Unit(folder, (folder,) if folder.endswith(".c") else tree.list(folder), tree)
+def _directive(code: str, at: int) -> int:
+    """Where the preprocessor directive starts that a position is part of, continued lines included; -1 if it
+    is part of none."""
+    start = code.rfind("\n", 0, at) + 1
+    while start > 1 and code[start - 2] == "\\":
+        start = code.rfind("\n", 0, start - 1) + 1
+    return start if code[start:at].lstrip().startswith("#") else -1
 
 
-def _below(folder: str, paths: Iterable[str]) -> tuple[str, ...]:
-    return tuple(p for p in paths if p.startswith(folder + "/"))
+def _before(code: str, at: int) -> str:
+    """The words of a declaration before the position."""
+    return code[max(code.rfind(c, 0, at) for c in ";}\n") + 1 : at]
 
 
-def initialises_table(raw: bytes) -> bool:
-    """Whether a C file initialises a ``struct dentry_operations``."""
-    return b"dentry_operations" in raw and _TABLE.search(raw) is not None
+def _closing_brace(code: str, opening: int) -> int:
+    """Offset just after the brace that closes the one at `opening`; -1 if none does before the next
+    definition in column 0."""
+    depth = 0
+    for match in re.compile(r"[{}]|\n(?=[A-Za-z<>=])").finditer(code, opening):
+        token = match.group()
+        if token == "{":
+            depth += 1
+        elif token == "}":
+            depth -= 1
+            if depth == 0:
+                return match.end()
+        elif re.compile(r"(?:static|struct|const|int|void|<{7}|={7}|>{7})").match(code, match.end()):
+            return -1
+    return -1
 
 
-def files_with_tables(tree: Tree, folders: tuple[str, ...] = FOLDERS) -> tuple[str, ...]:
-    """Paths of the C files of the tree that initialise a ``struct dentry_operations``."""
-    found: set[str] = set()
-    for folder in folders:
-        found.update(search(tree.root, folder, tree.searched, initialises_table))
-    return tuple(sorted(found))
+def _context(file: SourceFile, at: int) -> tuple[str, tuple[str, ...]]:
+    """The function that a position is in ("" at the top level), and the configuration it stands under."""
+    for definitions in file.definitions.values():
+        for d in definitions:
+            if d.start <= at < d.end:
+                return (d.name if d.kind == "function" else ""), d.condition
+    return "", ()
 
 
-def units(tree: Tree, folders: tuple[str, ...] = FOLDERS) -> tuple[Unit, ...]:
-    """Every unit that has a dentry operations table, those of the module first.
-
-    What the module has under the same path takes the place of the tree's.
-    """
-    found: dict[str, Unit] = {}
-    replaced = set(tree.module_files)
-    for path in files_with_tables(tree, folders):
-        unit = unit_of(tree, path)
-        if not replaced.intersection(unit.paths):
-            found.setdefault(unit.folder, unit)
-    return (*module_units(tree), *found.values())
+def _is_static(code: str, at: int) -> bool:
+    """Whether the declaration that the position stands in is ``static``."""
+    return re.search(r"\bstatic\b", _before(code, at)) is not None
 
 
-def module_units(tree: Tree) -> tuple[Unit, ...]:
-    """The filesystems of the out-of-tree module: all of it, or each folder that registers one of several."""
-    paths = tree.module_files
-    files = [f for p in paths if p.endswith(".c") and (f := tree.file(p))]
-    tables_in = {str(Path(f.path).parent) for f in files if initialises_table(f.raw)}
-    types_in = {str(Path(f.path).parent) for f in files if tables(f, "file_system_type")}
-    if not tables_in:
-        return ()
-    if len(types_in) <= 1 or "." in types_in:
-        return (Unit(".", paths, tree, True),)
-    outermost = {t for t in types_in if not any(t.startswith(other + "/") for other in types_in)}
-    apart = {t for t in tables_in if not any(t == o or t.startswith(o + "/") for o in outermost)}
-    found = (Unit(f, _below(f, paths), tree, True) for f in sorted(outermost | apart - {"."}))
-    whole = (Unit(".", paths, tree, True),) if "." in apart else ()
-    return whole or tuple(u for u in found if any(_has_table(tree, p) for p in u.paths))
+# -- what they name ------------------------------------------------------------------------------------
 
 
-def find_units(tree: Tree, name: str, answers_to: Callable[[Unit], Iterable[str]]) -> tuple[Unit, ...]:
-    """The units that the user's word `name` means; none if nothing has that name.
+def _slots(
+    code: str, offset: int, macros: Macros, under: set[str]
+) -> Iterator[tuple[str, str, int]]:
+    """The (member, function, position) of an initialiser; with no member, what is not understood."""
+    for text, at in _entries(code):
+        entry = _ENTRY.match(text)
+        place = offset + at + (len(text) - len(text.lstrip()))
+        if entry:
+            member = re.sub(r"\s", "", entry.group(1) or entry.group(2))
+            for function in _functions(entry.group(3)):
+                yield member, function, place
+            continue
+        word = text.strip()
+        if not word or re.fullmatch(r"\[[^\]]*\]\s*=?", word):
+            continue
+        yield from _by_macro(word, place, macros, under)
 
-    First those of the module, then what stands where the name says (fs/NAME, fs/NAME.c), then whatever
-    `answers_to` that name.
-    """
-    own = tuple(u for u in module_units(tree) if name in answers_to(u))
-    direct = []
-    for folder in () if own else (f"fs/{name}", f"fs/{name}.c"):
-        paths = tree.list(folder) if not folder.endswith(".c") else ((folder,) if tree.file(folder) else ())
-        if any(_has_table(tree, p) for p in paths):
-            direct.append(Unit(folder, paths, tree))
-    return own or tuple(direct) or tuple(u for u in units(tree) if name in answers_to(u))
+
+def _by_macro(word: str, place: int, macros: Macros, under: set[str]) -> Iterator[tuple[str, str, int]]:
+    """The slots that a macro among the entries stands for."""
+    call = re.fullmatch(r"(\w+)\s*(?:\((.*)\))?", word, re.S)
+    name = call.group(1) if call else ""
+    found = [m for m in macros(name) if name not in under and (m.params is None) == (call.group(2) is None)] if call else []
+    if not found:
+        yield "", word, place
+    for macro in found:
+        values = [a.strip() for a in (call.group(2) or "").split(",")] if call else []
+        for member, function, _ in _slots(expanded(macro, values), 0, macros, {*under, name}):
+            yield member, function, place
 
 
-def _has_table(tree: Tree, path: str) -> bool:
-    file = tree.file(path)
-    return bool(file and path.endswith(".c") and initialises_table(file.raw))
+def _entries(code: str) -> Iterator[tuple[str, int]]:
+    """The pieces of an initialiser between commas and braces, each with where it starts."""
+    start = depth = 0
+    for match in re.compile(r"[(),{}]|^[ \t]*#(?:\\\n|[^\n])*", re.M).finditer(code):
+        token = match.group()
+        if token == "(":
+            depth += 1
+        elif token == ")":
+            depth -= 1
+        elif depth <= 0:
+            yield code[start : match.start()], start
+            start = match.end()
+    yield code[start:], start
+
+
+def _functions(value: str) -> list[str]:
+    """The functions that an initialiser's value may be: its name, without casts; both of a conditional."""
+    value = value.strip()
+    while value.startswith("(") and closing(value, 0) == len(value):
+        value = value[1:-1].strip()
+    cast = _CAST.match(value)
+    if cast:
+        value = cast.group(1)
+    found = [value.lstrip("&").strip()] if re.fullmatch(r"&?\s*[A-Za-z_]\w*", value) else _NAME.findall(value)
+    return [f for f in dict.fromkeys(found) if f not in _NO_FUNCTIONS and not f.startswith("CONFIG_")]

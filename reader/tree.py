@@ -238,6 +238,13 @@ def _normal(path: str) -> str:
     return "/".join(parts)
 
 
+def is_static(file: SourceFile, definition: Definition) -> bool:
+    """Whether a function or variable can be named in its own file alone."""
+    head = file.code[definition.start : definition.end]
+    until = head.find("{")
+    return re.search(r"\bstatic\b", head[:until]) is not None
+
+
 class Scope:
     """Where a filesystem's names are looked up: the file itself, the filesystem's own files, the headers
     that they include, and the kernel files whose helpers filesystems share."""
