@@ -21,7 +21,7 @@ from .verdict import ClauseEntry, ContractAnswer, ModelText, OverlapAnswer, Repo
 from .work import Task, model_key
 
 if TYPE_CHECKING:
-    from ..reader.tables import Unit
+    from ..reader.units import Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,28 +106,34 @@ def list_tables(request: Request) -> tuple[TableRow, ...]:
     store = Cache(request.cache, Notes(request)) if request.cache is not None else None
     if request.linux is not None:
         with closing(KernelTree(request, "", store)) as read:
-            return tuple(_row(row) for u in read.units() for row in read.remembered("list", u, _rows))
+            rows = (_row(row) for u in read.units() for row in read.remembered("list", u, _rows))
+            return tuple(r for r in rows if _wanted(r, request))
     kernel = kept_kernel(request.kernel)
     return tuple(_row(_kept_row(m, store)) for m in kept(kernel, request.filesystems, request.everything))
+
+
+def _wanted(row: TableRow, request: Request) -> bool:
+    """Whether a row is of a table that the request names, if it names any."""
+    asked = () if request.everything else request.filesystems
+    return not asked or bool({row.table, *row.names}.intersection(asked))
 
 
 def _rows(unit: Unit) -> list[Any]:
     """The tables of a unit as plain data: what `_row` takes."""
     from ..reader.tables import places
-    from ..reader.tree import Scope
 
-    scope = Scope(unit.tree, unit.paths)
+    named = [(t, unit.names_of(t)) for t in unit.tables("dentry_operations")]
     return [
         [
-            unit.names[0],
-            unit.names,
+            names[0],
+            names,
             t.name,
             t.file.path,
             t.line,
             t.slots,
-            [[function, at.file, at.line] for function, at in places(scope, t)],
+            [[function, at.file, at.line] for function, at in places(unit.scope, t)],
         ]
-        for t in unit.tables("dentry_operations")
+        for t, names in named
     ]
 
 

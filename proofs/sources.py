@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import InputError
+from ..errors import InputError, UsageError
 from ..reader.state import State
-from ..reader.tables import Unit, find_units, module_units, unit_at, units
+from ..reader.units import Survey, Unit, unit_at
 from ..reader.tree import Tree
 from .cache import Cache, digest
 from .kept import Kept, kept, kept_text
@@ -91,6 +91,7 @@ class KernelTree:
             raise InputError("no kernel tree")
         self.request, self.kernel, self.store = request, kernel, store
         self.tree = Tree(request.linux, request.module)
+        self.survey = Survey(self.tree)
         self._memory = digest("tree", *self.tree.bases)
         self.state = State(self.tree, store.get("trees", self._memory) if store else None)
 
@@ -99,7 +100,7 @@ class KernelTree:
         return [self._item(u, task) for u in self.units()]
 
     def _item(self, unit: Unit, task: Task) -> Item:
-        name = UnitName(self.tree.root, self.tree.module, unit.folder, unit.module)
+        name = UnitName(self.tree.root, self.tree.module, unit.key, unit.module)
         task = replace(task, source=name)
 
         def models() -> tuple[str, ...] | None:
@@ -107,9 +108,10 @@ class KernelTree:
             return tuple(map(str, known)) if isinstance(known, list) else None
 
         def tables() -> list[tuple[str, str]]:
-            fresh = unit_at(self.tree.afresh(), unit.folder, unit.module)
+            fresh = unit_at(self.tree.afresh(), unit.key, unit.module)
             found = fresh.tables("dentry_operations")
-            return [(fresh.names[0], t.name) for t in found if task.means(fresh.names, t.name)]
+            named = [(fresh.names_of(t), t.name) for t in found]
+            return [(names[0], table) for names, table in named if task.means(names, table)]
 
         return Item(unit.folder, task, models, lambda: sum(map(self._size, unit.paths)), tables)
 
@@ -133,15 +135,18 @@ class KernelTree:
     def units(self) -> list[Unit]:
         """The units that the request names: all, those of the module, or whatever answers to its names."""
         if self.request.everything:
-            return list(units(self.tree))
+            return list(self.survey.units())
         if not self.request.filesystems:
-            return list(module_units(self.tree))
+            return list(self.survey.of_module())
         chosen: dict[tuple[bool, str], Unit] = {}
         for name in self.request.filesystems:
-            found = find_units(self.tree, name, self._names)
+            found = self.survey.find(name, self._names)
             if not found:
-                raise unknown("filesystem", name, {n for u in units(self.tree) for n in self._names(u)})
-            chosen.update({(u.module, u.folder): u for u in found})
+                bare = self.survey.without_table(name)
+                if bare is not None:
+                    raise UsageError(f"{name} ({bare.folder}) has no dentry operations: nothing to decide")
+                raise unknown("filesystem", name, {n for u in self.survey.units() for n in self._names(u)})
+            chosen.update({(u.module, u.key): u for u in found})
         return list(chosen.values())
 
     def _names(self, unit: Unit) -> tuple[str, ...]:
@@ -154,12 +159,12 @@ class KernelTree:
 
     def remembered(self, kind: str, unit: Unit, ask: Callable[[Unit], list[Any]]) -> list[Any]:
         """What `ask` says of a unit, plain data; from the cache if nothing changed that it looked at."""
-        key = digest(kind, unit.folder, unit.module, self.tree.module is not None)
+        key = digest(kind, unit.key, unit.module, self.tree.module is not None)
         known = self.store.recall(kind, key, self.state) if self.store else None
         if isinstance(known, list):
             return known
         view = self.tree.afresh()
-        said = ask(unit_at(view, unit.folder, unit.module))
+        said = ask(unit_at(view, unit.key, unit.module))
         if self.store is not None:
             self.state.learn(view.consulted)
             self.store.keep(kind, key, view.consulted, said)

@@ -176,7 +176,7 @@ def answer_apart(task: Task) -> Iterator[Message]:
     try:
         for message in answer(task, tree):
             if isinstance(message, Read) and message.consulted is not None:
-                folder = Path(task.source.folder)
+                folder = Path(task.source.folder.partition("+")[0])
                 own = tuple(p for p in message.consulted.files if Path(p).parent == folder)
             yield message
     finally:
@@ -233,7 +233,7 @@ def _models(task: Task, tree: Tree | None) -> tuple[list[tuple[Model, str]], Con
         text = kept_text(str(task.source))
         return [(load(text, str(task.source)), text)], None
     from ..reader.extract import models
-    from ..reader.tables import unit_at
+    from ..reader.units import unit_at
 
     unit = unit_at(tree, task.source.folder, task.source.own)
     found = models(tree, unit, task.kernel)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from .. import __version__
-from ..spec.contract import clauses
 from ..spec.kernel_functions import table
 from ..spec.program import Atom, Event, Gap, Model, Program, Source
 from ..spec.vfs import Vfs, vfs
+from .arguments import arguments, known
 from .bdd import FALSE, TRUE, TooLarge
 from .execute import MAX_CALLS, MAX_FOLLOWED, Executor, parameters
+from .methods import SUPER_METHODS, Job, Methods
 from .pieces import pieces
 from .recorder import MAX_DEFINED, Abandon
 from .relevance import Relevance, wanted
 from .source import Definition, SourceFile
-from .tables import Table, Unit, places
+from .tables import Table, places
 from .tree import Scope, Tree
 from .types import Types
-from .values import NULL, Const, CType, Multi, Ptr, Sym
+from .units import Unit
+from .values import Multi
 
 READER_VERSION = __version__
 
@@ -31,25 +32,7 @@ question, and functions below are taken to return with the locks that they were 
 SHORT = 1500
 """Statements of a ->d_release() that is followed whole."""
 
-_DENTRY = Ptr("dentry", None, "", "dentry", CType("dentry"))
-_PARENT = Ptr("parent", None, "", "dentry", CType("dentry"))
-_INODE = Ptr("inode", None, "", "inode", CType("inode"))
-_DIR = Ptr("dir", None, "", "inode", CType("inode"))
-_SUPER = Ptr("sb", None, "", "super_block", CType("super_block"))
-_PATH = Ptr("path", None, "", "path", CType("path"))
-
-_BDI = re.compile(r"\bsuper_setup_bdi(?:_name)?\s*\(")
-_BOUND = frozenset(m for c in clauses() for m in c.binds)
 _LINK = re.compile(r"->\s*i_link\s*=(?!=)\s*([^;]+);")
-_SUPER_METHODS = ("evict_inode", "destroy_inode", "free_inode", "put_super")
-
-
-@dataclass(frozen=True)
-class _Job:
-    method: str
-    function: str
-    mode: str
-    file: SourceFile
 
 
 def models(tree: Tree, unit: Unit, version: str) -> tuple[Model, ...]:
@@ -57,11 +40,11 @@ def models(tree: Tree, unit: Unit, version: str) -> tuple[Model, ...]:
     return tuple(_Extractor(tree, unit, version).models())
 
 
-def _is_teardown(job: _Job) -> bool:
-    return job.mode != "ref" and job.method in ("d_iput", "d_release", "kill_sb", *_SUPER_METHODS)
+def _is_teardown(job: Job) -> bool:
+    return job.mode != "ref" and job.method in ("d_iput", "d_release", "kill_sb", *SUPER_METHODS)
 
 
-def _matters(event: Event, job: _Job) -> bool:
+def _matters(event: Event, job: Job) -> bool:
     """Whether a clause can speak of `event` of this method. Reads are accesses of lockless methods only; what
     others read matters where something else depends on it, and is then kept for that."""
     if job.mode == "rcu" or job.method in ("d_hash", "d_compare"):
@@ -79,14 +62,14 @@ class _Extractor:
         self.unit = unit
         self.version = version
         self.vfs: Vfs = vfs(version)
-        self.scope = Scope(tree, unit.paths)
+        self.scope: Scope = unit.scope
         self.types = Types(self.scope)
         self.relevance: dict[bool, Relevance] = {}
 
     def models(self) -> Iterable[Model]:
         found = self.unit.tables("dentry_operations")
-        jobs = [job for own in found for job in self._table_jobs(own)]
-        jobs = list(dict.fromkeys([*jobs, *self._shared_jobs()]))
+        methods = Methods(self.unit, self.vfs)
+        jobs = list(dict.fromkeys(job for own in found for job in methods.jobs(own)))
         done = {job: self.program(job) for job in jobs if not _is_teardown(job)}
         links = self._links()
         walkers = links + [
@@ -96,41 +79,24 @@ class _Extractor:
         ]
         self.relevance = {whole: Relevance(self.scope, wanted(walkers, whole)) for whole in (False, True)}
         done |= {job: self.program(job) for job in jobs if _is_teardown(job)}
-        shared = [*(done[job] for job in dict.fromkeys(self._shared_jobs())), *links]
         for own in found:
-            programs = [done[job] for job in dict.fromkeys(self._table_jobs(own))]
-            names = self.unit.names
-            gaps = tuple(self._gaps(own))
+            programs = (*(done[job] for job in methods.jobs(own)), *links)
+            names = self.unit.names_of(own)
             yield Model(
                 self.version,
                 names[0],
                 names,
                 own.name,
                 Source(own.file.path, own.line, own.name),
-                tuple(p for p in [*programs, *shared] if p is not None),
+                programs,
                 own.slots,
-                self._private_bdi(),
-                tuple(sorted(self._facts())),
+                methods.private_bdi(own),
+                tuple(sorted(methods.facts(own))),
                 tuple(sorted((f.path, f.sha256) for f in self._used(own))),
                 READER_VERSION,
-                gaps,
+                tuple(methods.gaps(own)),
                 places(self.scope, own),
             )
-
-    def _gaps(self, table: Table) -> Iterable[Gap]:
-        """What makes everything doubtful that is said of `table`: files that cannot be read, or whose top
-        level is damaged, and a table that is."""
-        files = {f.path: f for f in (*self.unit.files, *self.scope.used.values())}
-        for file in files.values():
-            if file.problem:
-                yield Gap(f"{file.path}: {file.problem}", Source(file.path, 1))
-            for damage in file.damage:
-                line = file.line(damage.at)
-                yield Gap(f"{file.path}:{line}: {damage.reason}", Source(file.path, line))
-        for d in table.file.definitions.get(table.name, ()):
-            if d.kind == "variable" and d.broken:
-                source = Source(table.file.path, table.line, table.name)
-                yield Gap(f"{table.name}: {d.broken} ({source})", source)
 
     def _used(self, table: Table) -> Iterable[SourceFile]:
         return {table.file.path: table.file, **self.scope.used}.values()
@@ -176,53 +142,9 @@ class _Extractor:
                 ]
         return []
 
-    def _private_bdi(self) -> Source | None:
-        for file in self.unit.files:
-            match = _BDI.search(file.code)
-            if match:
-                return Source(file.path, file.line(match.start()), "")
-        return None
-
-    def _facts(self) -> Iterable[tuple[str, str]]:
-        for ctype in ("super_operations",):
-            for own in self.unit.tables(ctype):
-                for member in _SUPER_METHODS:
-                    for function in own.functions(member):
-                        yield f"{member}@{own.name}", function
-
-    # -- which functions ---------------------------------------------------------------------------
-
-    def _table_jobs(self, table: Table) -> Iterable[_Job]:
-        for method in dict.fromkeys(m for m, _ in table.slots):
-            callback = self.vfs.callback(method)
-            if callback is None or method not in _BOUND:
-                continue
-            modes = ("rcu", "ref") if callback.lockless and callback.blocks == "ref-walk" else ("",)
-            if method in ("d_iput", "d_release"):
-                modes = ("", "ref")
-            for function in table.functions(method):
-                for mode in modes:
-                    yield _Job(method, function, mode, table.file)
-
-    def _shared_jobs(self) -> Iterable[_Job]:
-        seen: set[tuple[str, str]] = set()
-        for ctype, methods in (
-            ("inode_operations", self.vfs.lockless("inode_operations")),
-            ("super_operations", _SUPER_METHODS),
-            ("file_system_type", ("kill_sb",)),
-        ):
-            for own in self.unit.tables(ctype):
-                for method in methods:
-                    for function in own.functions(method):
-                        if (method, function) not in seen:
-                            seen.add((method, function))
-                            yield _Job(
-                                method, function, "rcu" if ctype == "inode_operations" else "", own.file
-                            )
-
     # -- running one -------------------------------------------------------------------------------
 
-    def program(self, job: _Job) -> Program:
+    def program(self, job: Job) -> Program:
         """The callback program of one function in one mode. What a short ->d_release() does is followed
         whole; of a long one, as of the other teardowns, what can matter to a lockless walker."""
         relevance = self.relevance.get(job.method in ("put_super", "kill_sb")) if _is_teardown(job) else None
@@ -232,11 +154,11 @@ class _Extractor:
                 return whole
         return self._execute(job, relevance, MAX_FOLLOWED)
 
-    def _execute(self, job: _Job, relevance: Relevance | None, followed: int) -> Program:
+    def _execute(self, job: Job, relevance: Relevance | None, followed: int) -> Program:
         executor = Executor(
             self.scope,
             self.types,
-            self._known(job),
+            known(job.mode, self.vfs),
             REF_DEPTH if job.mode == "ref" else MAX_CALLS,
             relevance,
             followed,
@@ -244,12 +166,16 @@ class _Extractor:
         found = self.scope.find(job.function, "function", job.file)
         if not found or (job.function in table() and found[0][0] not in self.scope.own):
             return self._undefined(executor, job)
+        if several := _built_apart(found):
+            return self._gap(executor, job, f"{job.function}() is defined in several files: {several}")
         file, definition = found[0]
         piece = pieces(file, definition).ways[0][1]
         node = next((c for c in piece.root.named_children if c.type == "function_definition"), None)
         names = parameters(piece, node) if node is not None else []
         try:
-            result = executor.run(job.function, job.file, self._arguments(job, names))
+            start = Source(file.path, file.line(definition.start), job.function)
+            values = arguments(job.method, job.mode, names, executor, start)
+            result = executor.run(job.function, job.file, values)
             self._ended(executor, file, definition, result)
         except (Abandon, TooLarge, RecursionError) as stop:
             executor.record.leave((TRUE, TRUE, {}))
@@ -295,29 +221,33 @@ class _Extractor:
         end = Source(file.path, file.line(definition.end - 1), definition.name)
         executor.record.emit(Event("return", source=end, note="returns"))
 
-    def _undefined(self, executor: Executor, job: _Job) -> Program:
-        known = table().get(job.function)
-        source = Source(job.file.path, 0, job.function)
-        if known is not None:
-            for effect in known.effects:
-                if effect.operation == "teardown":
-                    executor.record.emit(
-                        Event("call", "sb", effect.arguments[0], source=source, note=job.function + "()")
-                    )
-                elif effect.operation == "block":
-                    executor.record.emit(Event("block", source=source, note=f"{job.function}() may sleep"))
-                elif effect.operation == "free":
-                    executor.record.emit(
-                        Event("free", self._root(job), value="now", source=source, note=job.function + "()")
-                    )
-            executor.record.emit(Event("return", source=source))
-        else:
-            executor.record.gap(f"{job.function}() is defined nowhere that the reader looks", source)
+    def _undefined(self, executor: Executor, job: Job) -> Program:
+        """A method that is not followed: the table of kernel functions says what it does, or nothing does."""
+        effects = table().get(job.function)
+        if effects is None:
+            return self._gap(executor, job, f"{job.function}() is defined nowhere that the reader looks")
+        source = Source(job.file.path, job.line, job.function)
+        note = job.function + "()"
+        for effect in effects.effects:
+            if effect.operation == "teardown":
+                executor.record.emit(Event("call", "sb", effect.arguments[0], source=source, note=note))
+            elif effect.operation == "block":
+                executor.record.emit(Event("block", source=source, note=f"{note} may sleep"))
+            elif effect.operation == "free":
+                executor.record.emit(Event("free", self._root(job), value="now", source=source, note=note))
+        executor.record.emit(Event("return", source=source))
         events, atoms, gaps = executor.record.finished()
-        assumed = (job.function,) if known is not None else ()
+        assumed = (job.function,)
         return Program(job.method, job.function, job.mode, source, events, atoms, gaps, assumed=assumed)
 
-    def _root(self, job: _Job) -> str:
+    def _gap(self, executor: Executor, job: Job, why: str) -> Program:
+        """A method of which nothing is known; the gap is where its table names it."""
+        source = Source(job.file.path, job.line, job.function)
+        executor.record.gap(why, source)
+        events, atoms, gaps = executor.record.finished()
+        return Program(job.method, job.function, job.mode, source, events, atoms, gaps)
+
+    def _root(self, job: Job) -> str:
         return {"d_hash": "parent"}.get(
             job.method,
             "inode"
@@ -327,66 +257,11 @@ class _Extractor:
             else "dentry",
         )
 
-    def _known(self, job: _Job) -> dict[tuple[object, ...], bool]:
-        if job.mode == "rcu":
-            mask: dict[tuple[object, ...], bool] = {
-                ("&", ("c", name), ("param", "mask")): truth for name, truth in self.vfs.rcu_mask.items()
-            }
-            return {("&", ("c", "LOOKUP_RCU"), ("param", "flags")): True, **mask}
-        if job.mode == "ref":
-            return {
-                ("&", ("c", "LOOKUP_RCU"), ("param", "flags")): False,
-                ("&", ("c", "MAY_NOT_BLOCK"), ("param", "mask")): False,
-            }
-        return {}
 
-    def _arguments(self, job: _Job, names: list[tuple[str, CType]]) -> list[Multi]:
-        """What the VFS hands to the method: roles by type and place, as the prototypes order them."""
-        values: list[Multi] = []
-        dentries = sum(1 for _, t in names if t.tag == "dentry")
-        inodes = 0
-        for position, (_, ctype) in enumerate(names):
-            value: Multi = [(TRUE, Sym(("param", position)))]
-            if ctype.tag == "dentry" and ctype.depth == 1:
-                role = _DENTRY
-                if job.method == "d_hash" or (job.method == "d_compare" and dentries == 2 and position == 0):
-                    role = _PARENT
-                value = [(TRUE, NULL)] if job.method == "get_link" and job.mode == "rcu" else [(TRUE, role)]
-            elif ctype.tag == "inode" and ctype.depth == 1:
-                role = _INODE
-                if job.method in ("d_revalidate", "d_hash") or (job.method == "d_compare" and inodes == 0):
-                    role = _DIR
-                inodes += 1
-                value = [(TRUE, role)]
-            elif ctype.tag == "super_block":
-                value = [(TRUE, _SUPER)]
-            elif ctype.tag == "path":
-                value = [(TRUE, _PATH)]
-            elif ctype.tag == "nameidata":
-                value = [(TRUE, Ptr("static:nameidata", None, "", "nameidata", CType("nameidata")))]
-            elif ctype.depth:
-                value = [
-                    (
-                        TRUE,
-                        Ptr(
-                            f"static:argument{position}",
-                            None,
-                            "",
-                            ctype.tag,
-                            CType(ctype.tag) if ctype.tag else CType(),
-                        ),
-                    )
-                ]
-            elif job.method == "d_manage":
-                value = [(TRUE, Const(int(job.mode == "rcu")))]
-            elif job.method in ("get_acl", "get_inode_acl") and position == len(names) - 1:
-                value = [(TRUE, Const(1))]
-            elif job.method in ("d_revalidate", "d_weak_revalidate"):
-                value = [(TRUE, Sym(("param", "flags")))]
-            elif job.method == "permission":
-                value = [(TRUE, Sym(("param", "mask")))]
-            values.append(value)
-        return values
+def _built_apart(found: tuple[tuple[SourceFile, Definition], ...]) -> str:
+    """Where the function is defined, if in several C files of which one is built; else nothing."""
+    paths = {f.path for f, _ in found if f.path.endswith(".c")}
+    return ", ".join(f"{f.path}:{f.line(d.start)}" for f, d in found) if len(paths) > 1 else ""
 
 
 __all__ = ["FALSE", "models"]

@@ -16,9 +16,7 @@ from .tables import Table, tables
 from .tree import Scope, Tree, is_static
 
 LIBRARY = (*Scope.SHARED, "fs/file_table.c")
-_SETTER = re.compile(
-    r"(?:(?:->|\.)\s*(?:s_d_op|dops)\s*=(?!=)\s*([^;]+);|\b(?:set_default_d_op|generic_set_sb_d_ops)\s*\()"
-)
+_SETTER = re.compile(r"(?:->|\.)\s*(?:s_d_op|dops)\s*=(?!=)\s*([^;]+);|\bset_default_d_op\s*\(")
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*<(linux/[^>\n]+)>', re.M)
 _GUARD = re.compile(r"if\s*\([^;{}]*!\s*[^;{}]*\b(?:s_d_op|d_op)\b[^;{}]*\)[^;{}]*\{?[^;{}]*$")
 
@@ -49,7 +47,8 @@ class Lent:
 def setters(files: Iterable[SourceFile]) -> bool:
     """Whether the code of `files` gives its superblocks dentry operations whatever the mount's options:
     by an assignment under no condition, or in an ``else``."""
-    return any(_always(file.code) for file in files if "s_d_op" in file.text or "d_op" in file.text or "dops" in file.text)
+    words = ("s_d_op", "set_default_d_op", "dops")
+    return any(_always(file.code) for file in files if any(w in file.text for w in words))
 
 
 def _always(code: str) -> bool:
@@ -57,19 +56,42 @@ def _always(code: str) -> bool:
         value = match.group(1)
         if value is not None and re.search(r"\bNULL\b", value):
             continue
-        if "generic_set_sb_d_ops" in match.group():
-            continue
-        before = code[max(code.rfind("\n}", 0, match.start()), 0) : match.start()]
-        depth = before.count("{") - before.count("}")
-        last = re.search(r"[;{}]([^;{}]*)$", before)
-        head = last.group(1) if last else ""
-        if re.search(r"\belse\b", head) and not re.search(r"\bif\b", head):
-            return True
-        if depth <= 1 and not re.search(r"\b(?:if|case|while|for)\b", head):
-            return True
-        if depth > 1 and re.search(r"\belse\s*\{[^{}]*$", before):
+        if unconditional(code, match.start()):
             return True
     return False
+
+
+_ELSE = re.compile(r"\belse\s*\{[^{}]*$")
+_TEST = re.compile(r"\b(?:if|while|switch)\s*$")
+
+
+def unconditional(code: str, at: int, allowed: re.Pattern[str] | None = None) -> bool:
+    """Whether what stands at the position of a function is executed on every way through it, early returns
+    aside: it stands under no condition, or in the last ``else``. Conditions that `allowed` matches, with
+    their brace, do not count."""
+    before = code[max(code.rfind("\n}", 0, at), 0) : at]
+    before = before[before.find("{") + 1 :]
+    if allowed is not None:
+        before = allowed.sub("", before)
+    statement = re.split(r"[;{}]", before)[-1]
+    while (opening := _unclosed(statement)) >= 0:
+        if re.search(r"&&|\|\||\?", statement[opening:]):
+            return False
+        statement = _TEST.sub("", statement[:opening])
+    if re.search(r"\b(?:if|for|while|switch|case)\b", statement):
+        return False
+    depth = before.count("{") - before.count("}")
+    return depth <= 0 or re.search(r"\belse\b", statement) is not None or _ELSE.search(before) is not None
+
+
+def _unclosed(text: str) -> int:
+    """Where the innermost parenthesis that is still open at the end of `text` stands; -1 if all are closed."""
+    depth = 0
+    for i in range(len(text) - 1, -1, -1):
+        depth += {")": 1, "(": -1}.get(text[i], 0)
+        if depth < 0:
+            return i
+    return -1
 
 
 def lent_by(files: Iterable[SourceFile], tree: Tree) -> tuple[Lent, ...]:

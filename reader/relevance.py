@@ -90,6 +90,12 @@ def wanted(walkers: list[Program], superblock: bool) -> Wanted:
     return Wanted(frozenset(types), frozenset(members), superblock, frozenset(locks), untyped)
 
 
+def _stands_in(file: SourceFile, definition: Definition) -> bool:
+    """Whether a definition, whatever conditions it was given, is one of the file's."""
+    extent = (definition.start, definition.end)
+    return any((d.start, d.end) == extent for d in file.definitions.get(definition.name, ()))
+
+
 _Node = tuple[SourceFile, Definition]
 _Key = tuple[str, int]
 UNTOLD = "?"
@@ -302,7 +308,7 @@ class Relevance:
 
     def _home(self, definition: Definition) -> SourceFile:
         return next(
-            (f for f in self.scope.own if definition in f.definitions.get(definition.name, ())),
+            (f for f in self.scope.own if _stands_in(f, definition)),
             self.scope.own[0],
         )
 

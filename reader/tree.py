@@ -9,7 +9,7 @@ import re
 import stat
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -245,6 +245,59 @@ def is_static(file: SourceFile, definition: Definition) -> bool:
     return re.search(r"\bstatic\b", head[:until]) is not None
 
 
+_Found = tuple[tuple[SourceFile, Definition], ...]
+
+
+def _defined(name: str, kind: str, files: Iterable[SourceFile]) -> _Found:
+    """The definitions of `name` in the first of `files` that has any. Those that stand under the same
+    conditions exclude each other: the source is broken."""
+    for file in files:
+        if name in file.candidates:
+            found = [d for d in file.definitions.get(name, ()) if d.kind == kind]
+            if found:
+                conditions = [d.condition for d in found]
+                twice = kind == "function" and any(conditions.count(c) > 1 for c in conditions)
+                return tuple((file, replace(d, broken=True) if twice else d) for d in found)
+    return ()
+
+
+def _conditional(definition: Definition) -> bool:
+    """Whether a definition of a header stands under more than the header's guard."""
+    return bool(_effective(definition))
+
+
+def _effective(definition: Definition) -> tuple[str, ...]:
+    return tuple(c for c in definition.condition if not re.match(r"!defined\((?:_|\w+_H_*\))", c))
+
+
+def _conditions(found: _Found) -> list[str]:
+    return [" && ".join(f"({c})" for c in _effective(d)) for _, d in found]
+
+
+def _built(found: _Found, under: str = "") -> _Found:
+    """Definitions in several files, one of which is built: each but the last under a condition for that."""
+    if len({f.path for f, _ in found}) <= 1 and not under:
+        return found
+    last = None if under else found[-1][0].path
+    several = len({f.path for f, _ in found}) > 1
+    return tuple(
+        (
+            f,
+            d
+            if f.path == last
+            else replace(
+                d,
+                condition=(
+                    *d.condition,
+                    *((under,) if under else ()),
+                    *((f"built({f.path})",) if several else ()),
+                ),
+            ),
+        )
+        for f, d in found
+    )
+
+
 class Scope:
     """Where a filesystem's names are looked up: the file itself, the filesystem's own files, the headers
     that they include, and the kernel files whose helpers filesystems share."""
@@ -300,39 +353,76 @@ class Scope:
         self.used[file.path] = file
         return file
 
-    def _places(self, user: SourceFile) -> list[SourceFile]:
+    def _headers(self, user: SourceFile) -> list[SourceFile]:
+        """The headers that `user`, and the file whose method is followed, include, then the filesystem's
+        own; a C file that is included counts as one."""
         key = (user.path, self.entry)
         if key not in self._near:
-            headers = [*self.tree.headers(user.path), *(self.tree.headers(self.entry) if self.entry else ())]
-            self._near[key] = list(
-                {f.path: f for f in (user, *self.own, *self.beside, *headers, *self.shared)}.values()
-            )
+            around = [*self.tree.headers(user.path)]
+            if self.entry and self.entry != user.path:
+                entry = self.tree.file(self.entry)
+                around += [*((entry,) if entry else ()), *self.tree.headers(self.entry)]
+            own = [f for f in self.own if f.path.endswith(".h")]
+            mine = [f for f in around if f in self.own]
+            self._near[key] = list({f.path: f for f in (*mine, *own, *around) if f is not user}.values())
         return self._near[key]
 
     def find(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
-        """The definitions of `name` (``function`` or ``type``) that `user` can mean: all those of
-        the nearest file that has any; several if they stand under different conditions."""
+        """The definitions of `name` (``function`` or ``type``) that `user` can mean, each with the conditions
+        under which it is the one that is meant, but the last: that is meant under all others.
+
+        What the file itself defines comes before what it includes, that before what its filesystem links
+        with, that before the kernel's shared files. Where a header has the name for some configurations
+        alone, what is linked has it for the others; of several files that define it one is built.
+        """
         key = (name, kind, user.path, self.entry)
         if key not in self._found:
             self._found[key] = self._find(name, kind, user)
         return self._found[key]
 
     def _find(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
-        for file in self._places(user):
-            if name in file.candidates:
-                found = tuple((file, d) for d in file.definitions.get(name, ()) if d.kind == kind)
-                if found:
-                    return found
-        return ()
+        found = _defined(name, kind, [user])
+        if not found:
+            found = _defined(name, kind, self._headers(user))
+            if found and (kind == "type" or not all(_conditional(d) for _, d in found)):
+                return found
+            linked = self.linked(name, kind, user)
+            if found and not linked:
+                linked = tuple(x for x in _defined(name, kind, self.shared) if not is_static(*x))
+            if found and linked:
+                without = " && ".join(f"!({c})" for c in _conditions(found))
+                found = (*_built(linked, without), *found)
+            elif linked:
+                found = _built(linked)
+        return found or _defined(name, kind, self.shared)
+
+    def linked(
+        self, name: str, kind: str, user: SourceFile
+    ) -> tuple[tuple[SourceFile, Definition], ...]:
+        """The definitions in other C files of the filesystem, and of its module, that `user` is linked
+        with."""
+        found: tuple[tuple[SourceFile, Definition], ...] = ()
+        for files in (self.own, self.beside):
+            for file in files:
+                if file is not user and file.path.endswith(".c") and name in file.candidates:
+                    found += tuple(
+                        (file, d)
+                        for d in file.definitions.get(name, ())
+                        if d.kind == kind and (kind == "type" or not is_static(file, d))
+                    )
+            if found:
+                break
+        return found
 
     def macro(self, name: str, user: SourceFile) -> tuple[tuple[SourceFile, Macro], ...]:
         """The ``#define``s of `name` that `user` can mean, from the nearest file that has any."""
         key = (name, user.path, self.entry)
         if key not in self._macros:
+            places = (f for files in ((user,), self._headers(user), self.shared) for f in files)
             self._macros[key] = next(
                 (
                     tuple((f, m) for m in f.macros[name])
-                    for f in self._places(user)
+                    for f in places
                     if name in f.candidates and name in f.macros
                 ),
                 (),

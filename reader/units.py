@@ -67,11 +67,26 @@ class Unit:
 
     def tables(self, ctype: str) -> tuple[Table, ...]:
         """Every table of structure type `ctype` of the unit, those included that it borrows."""
+        if ctype not in self._tables:
+            self._tables[ctype] = self._own_tables(ctype)
+        return self._tables[ctype]
+
+    @cached_property
+    def _tables(self) -> dict[str, tuple[Table, ...]]:
+        return {}
+
+    def _own_tables(self, ctype: str) -> tuple[Table, ...]:
         own = self._initialised(ctype, self.files)
         if ctype == "dentry_operations":
             return (*own, *(lent.table for lent in self.lent))
         beside = [f for p in self.sources if p not in self.paths and (f := self.tree.file(p))]
-        return (*own, *self._initialised(ctype, beside))
+        common = (t for f in self.scope.shared if ctype in f.text for t in tables(f, ctype) if not t.hidden)
+        return (*own, *self._initialised(ctype, beside), *(t for t in common if self._names(t.name)))
+
+    def _names(self, word: str) -> bool:
+        """Whether the unit's own code names `word`."""
+        pattern = re.compile(rf"\b{word}\b")
+        return any(word in f.text and pattern.search(f.code) is not None for f in self.files)
 
     def _initialised(self, ctype: str, files: Iterable[SourceFile]) -> tuple[Table, ...]:
         makers = self._makers(ctype)
@@ -134,10 +149,14 @@ class Unit:
 
     def owners(self, table: Table) -> tuple[Type, ...]:
         """The types that `table` belongs to; none if the source does not tell, which may be any."""
+        if table.file.path in self.paths:
+            return self._owners.of(table)
         borrowed = next((one for one in self.lent if one.table is table), None)
-        if borrowed is not None:
-            return self._owners.naming(borrowed.ways)
-        return self._owners.of(table) if table.file.path in self.paths else ()
+        return self._owners.naming(borrowed.ways if borrowed is not None else (table.name,))
+
+    def naming(self, words: Iterable[str]) -> tuple[Type, ...]:
+        """The types that lead to code which names one of `words`."""
+        return self._owners.naming(words)
 
     def belongs(self, table: Table, to: Table) -> bool:
         """Whether operations in `table` may meet those of the dentry operations table `to`: unless they
@@ -241,7 +260,7 @@ class Survey:
     def units(self) -> tuple[Unit, ...]:
         """Every one, those of the module first, which take the place of what the tree has under the same
         paths."""
-        return (*module_units(self.tree), *self._in(self._folders))
+        return (*self.of_module(), *self._in(self._folders))
 
     def find(self, name: str, answers_to: Callable[[Unit], Iterable[str]]) -> tuple[Unit, ...]:
         """The units that the user's word `name` means; none if nothing has that name.
@@ -250,7 +269,7 @@ class Survey:
         `answers_to` that name, in fs/ and, if nothing there does or the word is a table that is lent,
         anywhere.
         """
-        own = tuple(u for u in module_units(self.tree) if name in answers_to(u))
+        own = tuple(u for u in self.of_module() if name in answers_to(u))
         if own:
             return own
         near = self._in(("fs",))
@@ -262,6 +281,14 @@ class Survey:
             return found
         return tuple(u for u in self._in(self._folders) if name in answers_to(u))
 
+    def without_table(self, name: str) -> Unit | None:
+        """A unit that registers a filesystem of that name and has no dentry operations table."""
+        for unit, mark in self._marked(self._folders):
+            if "t" in mark and any(f'"{name}"' in f.text for f in unit.files):
+                if name in (t.name for t in unit.types):
+                    return unit
+        return None
+
     @cached_property
     def _folders(self) -> tuple[str, ...]:
         """The top-level folders, fs/ first."""
@@ -272,10 +299,8 @@ class Survey:
     def _in(self, folders: tuple[str, ...]) -> tuple[Unit, ...]:
         if folders not in self._units:
             replaced = set(self.tree.module_files)
-            grouped = (self._completed(u, m) for u, m in self._marked(folders))
-            self._units[folders] = tuple(
-                u for u in grouped if u is not None and not replaced.intersection(u.paths)
-            )
+            there = [(u, m) for u, m in self._marked(folders) if not replaced.intersection(u.paths)]
+            self._units[folders] = self._completed(there, self._named_in_bytes)
         return self._units[folders]
 
     def _marked(self, folders: Iterable[str]) -> list[tuple[Unit, str]]:
@@ -289,28 +314,50 @@ class Survey:
             marked[unit.folder] = marked.get(unit.folder, "") + mark
         return [(units[k], marked[k]) for k in units]
 
-    def _completed(self, unit: Unit, mark: str) -> Unit | None:
-        """The unit with its lenders; None if it has no table."""
-        if "t" in mark:
-            lenders = tuple(u.folder for u in self._lending if self._borrows(unit, u))
-            unit = replace(unit, lenders=lenders)
-        return unit if "d" in mark or unit.lenders else None
+    def of_module(self) -> tuple[Unit, ...]:
+        """The filesystems of the out-of-tree module: all of it, or each folder that registers one of
+        several."""
+        paths = self.tree.module_files
+        marked = {p: mark for p in paths if (f := self.tree.file(p)) and (mark := marks(f.raw))}
+        types_in = {str(Path(p).parent) for p, mark in marked.items() if "t" in mark}
+        tables_in = {str(Path(p).parent) for p, mark in marked.items() if "d" in mark}
+        outermost = {t for t in types_in if not any(t.startswith(other + "/") for other in types_in)}
+        apart = {t for t in tables_in if not any(t == o or t.startswith(o + "/") for o in outermost)}
+        whole = len(types_in) <= 1 or "." in types_in or "." in apart
+        folders = ["."] if whole else sorted(outermost | apart)
+        there = []
+        for unit in (unit_at(self.tree, f, True) for f in folders if marked):
+            there.append((unit, "".join(marked.get(p, "") for p in unit.paths)))
+        return self._completed(there, lambda unit, _: unit.paths)
+
+    # -- what is lent ------------------------------------------------------------------------------
+
+    def _completed(
+        self, there: Iterable[tuple[Unit, str]], hits: Callable[[Unit, int], Iterable[str]]
+    ) -> tuple[Unit, ...]:
+        """The units that have a table, with their lenders. `hits`: the files of a unit that may name a way
+        to what the lender of that number lends."""
+        found = []
+        for unit, mark in there:
+            lenders = []
+            for number, (lender, lent) in enumerate(self._lending.items()) if "t" in mark else ():
+                if hits(unit, number) and any(one.used_by(unit.files, unit.sets) for one in lent):
+                    lenders.append(lender.folder)
+            if "d" in mark or lenders:
+                found.append(replace(unit, lenders=tuple(lenders)))
+        return tuple(found)
 
     @cached_property
     def _lending(self) -> dict[Unit, tuple[Lent, ...]]:
         """The units in fs/ that have tables and register no type, with what they lend."""
-        found = (u for u, mark in self._marked(("fs",)) if mark == "d")
+        found = (u for u, mark in self._marked(("fs",)) if mark and "t" not in mark)
         return {u: lent for u in found if (lent := lent_by(u.files, self.tree))}
 
-    def _borrows(self, unit: Unit, lender: Unit) -> bool:
-        """Whether a unit names a way to a table of `lender`: told from bytes first, then from the code."""
+    def _named_in_bytes(self, unit: Unit, number: int) -> list[str]:
         folder = str(Path(unit.folder).parent) if Path(unit.folder).suffix else unit.folder
         if folder not in self._hits:
             self._hits[folder] = dict(self._search_for_ways.below(folder, deep=False))
-        number = str(list(self._lending).index(lender))
-        if not any(number in self._hits[folder].get(p, "").split(",") for p in unit.paths):
-            return False
-        return any(one.used_by(unit.files, unit.sets) for one in self._lending[lender])
+        return [p for p in unit.paths if str(number) in self._hits[folder].get(p, "").split(",")]
 
     @cached_property
     def _hits(self) -> dict[str, dict[str, str]]:
@@ -328,20 +375,3 @@ class Survey:
 
         kind = ";".join(" ".join(names) for names in ways)
         return Search(self.tree.root, self.tree.searched, look, kind, SOURCES_AND_HEADERS)
-
-
-def module_units(tree: Tree) -> tuple[Unit, ...]:
-    """The filesystems of the out-of-tree module: all of it, or each folder that registers one of several."""
-    paths = tree.module_files
-    marked = {p: marks(f.raw) for p in paths if p.endswith(".c") and (f := tree.file(p))}
-    tables_in = {str(Path(p).parent) for p, mark in marked.items() if "d" in mark}
-    types_in = {str(Path(p).parent) for p, mark in marked.items() if "t" in mark}
-    if not tables_in:
-        return ()
-    if len(types_in) <= 1 or "." in types_in:
-        return (unit_at(tree, ".", True),)
-    outermost = {t for t in types_in if not any(t.startswith(other + "/") for other in types_in)}
-    apart = {t for t in tables_in if not any(t == o or t.startswith(o + "/") for o in outermost)}
-    whole = (unit_at(tree, ".", True),) if "." in apart else ()
-    found = (unit_at(tree, f, True) for f in sorted(outermost | apart - {"."}))
-    return whole or tuple(u for u in found if any("d" in marked.get(p, "") for p in u.paths))
