@@ -14,9 +14,9 @@ from ..spec.program import Model
 from ..spec.vfs import Vfs
 from .delay import delay
 from .nullness import null_inode
-from .obligation import Question, plain
+from .obligation import Question, gaps, plain
 from .single import balanced, dead, double_free, no_blocking, prune, rcu_store
-from .verdict import Verdict
+from .verdict import Result, Verdict
 
 _Maker = Callable[[Model, Clause, Vfs], Iterator[Question]]
 
@@ -47,4 +47,9 @@ def questions(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             f"the clause holds for kernels {clause.kernels}, not {model.kernel}",
         )
         return
-    yield from maker(model, clause, vfs)
+    for question in maker(model, clause, vfs):
+        if isinstance(question, Result) and question.verdict is Verdict.NOT_APPLICABLE and model.gaps:
+            # What could not be read may be what the table seems to lack.
+            yield from gaps(model, clause, ())
+        else:
+            yield question

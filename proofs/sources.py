@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import InputError, UsageError
 from ..reader.state import State
-from ..reader.units import Survey, Unit, unit_at
 from ..reader.tree import Tree
+from ..reader.units import Survey, Unit, unit_at
 from .cache import Cache, digest
 from .kept import Kept, kept, kept_text
 from .names import unknown

@@ -18,7 +18,7 @@ from ..spec.program import Event, Source
 from ..spec.vfs import Vfs
 from .bdd import TRUE
 from .execute import Executor
-from .values import NULL, Const, CType, Multi, Ptr, Sym
+from .values import NULL, Const, CType, Multi, Ptr, Sym, Value
 
 Facts = dict[tuple[object, ...], bool]
 
@@ -56,15 +56,12 @@ def arguments(
     for position, (_, ctype) in enumerate(parameters):
         before = pointers[:position].count(pointers[position])
         total = pointers.count(pointers[position])
-        value = _of_type(method, mode, pointers[position], before, total, executor, at)
-        if value is None:
-            last = position == len(parameters) - 1
-            value = _scalar(method, mode, last) if not ctype.depth else None
-        if value is None:
-            value = Sym(("param", position))
-            if ctype.depth:
-                of = CType(ctype.tag) if ctype.tag else CType()
-                value = Ptr(f"static:argument{position}", None, "", ctype.tag, of)
+        value: Value | None = _of_type(method, mode, pointers[position], before, total, executor, at)
+        if value is None and not ctype.depth:
+            value = _scalar(method, mode, position == len(parameters) - 1) or Sym(("param", position))
+        elif value is None:
+            of = CType(ctype.tag) if ctype.tag else CType()
+            value = Ptr(f"static:argument{position}", None, "", ctype.tag, of)
         values.append([(TRUE, value)])
     return values
 

@@ -11,13 +11,19 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from .conditions import around, unconditional
 from .source import Definition, SourceFile
 from .tables import Table, tables
 from .tree import Scope, Tree, is_static
 
 LIBRARY = (*Scope.SHARED, "fs/file_table.c")
-_SETTER = re.compile(r"(?:->|\.)\s*(?:s_d_op|dops)\s*=(?!=)\s*([^;]+);|\bset_default_d_op\s*\(")
-_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*<(linux/[^>\n]+)>', re.M)
+_SETTER = re.compile(
+    r"(?:->|\.)\s*(?:s_d_op|dops)\s*=(?!=)\s*([^;]+);"
+    r"|\bset_default_d_op\s*\("
+    r"|\bmount_pseudo(?:_xattr)?\s*\([^;]*&\s*\w+\s*,\s*\w+\s*\)"
+)
+"""What gives a superblock its table: an assignment, or a helper that is handed one."""
+_INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*<(linux/[^>\n]+)>", re.M)
 _GUARD = re.compile(r"if\s*\([^;{}]*!\s*[^;{}]*\b(?:s_d_op|d_op)\b[^;{}]*\)[^;{}]*\{?[^;{}]*$")
 
 
@@ -27,21 +33,30 @@ class Lent:
 
     ways      the names by which they come to it
     defaults  those of the ways that only set it where the superblock has no table of its own
+    needs     members of the superblock that every place that sets it tests first
     """
 
     table: Table
     ways: frozenset[str]
     defaults: frozenset[str]
+    needs: frozenset[str] = frozenset()
 
-    def used_by(self, files: Iterable[SourceFile], sets: bool) -> bool:
+    def used_by(self, files: Iterable[SourceFile], sets: bool, tree: Tree) -> bool:
         """Whether the code of `files` names a way to it; `sets`: they give the superblock a table always."""
         wanted = self.ways - self.defaults if sets else self.ways
         if not wanted:
             return False
         words = re.compile(r"\b(?:" + "|".join(map(re.escape, sorted(wanted))) + r")\b")
-        return any(
-            any(w in f.text for w in wanted) and words.search(f.code) is not None for f in files
-        )
+        files = tuple(files)
+        named = any(any(w in f.text for w in wanted) and words.search(f.code) for f in files)
+        return named and all(_stores(m, files, tree) for m in self.needs)
+
+
+def _stores(member: str, files: tuple[SourceFile, ...], tree: Tree) -> bool:
+    """Whether the code of `files`, or an inline function of a header that they include, sets `member`."""
+    store = re.compile(rf"(?:->|\.)\s*{member}\s*=(?!=)")
+    headers = (h for f in files for h in _headers(f, tree))
+    return any(member in f.text and store.search(f.code) for f in (*files, *headers))
 
 
 def setters(files: Iterable[SourceFile]) -> bool:
@@ -59,39 +74,6 @@ def _always(code: str) -> bool:
         if unconditional(code, match.start()):
             return True
     return False
-
-
-_ELSE = re.compile(r"\belse\s*\{[^{}]*$")
-_TEST = re.compile(r"\b(?:if|while|switch)\s*$")
-
-
-def unconditional(code: str, at: int, allowed: re.Pattern[str] | None = None) -> bool:
-    """Whether what stands at the position of a function is executed on every way through it, early returns
-    aside: it stands under no condition, or in the last ``else``. Conditions that `allowed` matches, with
-    their brace, do not count."""
-    before = code[max(code.rfind("\n}", 0, at), 0) : at]
-    before = before[before.find("{") + 1 :]
-    if allowed is not None:
-        before = allowed.sub("", before)
-    statement = re.split(r"[;{}]", before)[-1]
-    while (opening := _unclosed(statement)) >= 0:
-        if re.search(r"&&|\|\||\?", statement[opening:]):
-            return False
-        statement = _TEST.sub("", statement[:opening])
-    if re.search(r"\b(?:if|for|while|switch|case)\b", statement):
-        return False
-    depth = before.count("{") - before.count("}")
-    return depth <= 0 or re.search(r"\belse\b", statement) is not None or _ELSE.search(before) is not None
-
-
-def _unclosed(text: str) -> int:
-    """Where the innermost parenthesis that is still open at the end of `text` stands; -1 if all are closed."""
-    depth = 0
-    for i in range(len(text) - 1, -1, -1):
-        depth += {")": 1, "(": -1}.get(text[i], 0)
-        if depth < 0:
-            return i
-    return -1
 
 
 def lent_by(files: Iterable[SourceFile], tree: Tree) -> tuple[Lent, ...]:
@@ -117,6 +99,7 @@ def _lent(table: Table, files: tuple[SourceFile, ...], tree: Tree) -> Lent:
     ways: dict[str, bool] = {}
     if not table.hidden:
         ways[table.name] = False
+    needs: list[frozenset[str]] = []
     todo: list[tuple[str, str, bool]] = [(table.name, table.file.path if table.hidden else "", False)]
     while todo:
         name, only, default = todo.pop()
@@ -125,6 +108,7 @@ def _lent(table: Table, files: tuple[SourceFile, ...], tree: Tree) -> Lent:
                 continue
             for d in _naming(name, file, table):
                 weak = default or (name == table.name and _guarded(file, d, name))
+                needs += _tested(file, d, name) if name == table.name else []
                 static = is_static(file, d) and path not in headers
                 key = (d.name, path if static else "")
                 if hidden.get(key, True) and (key not in hidden or not weak):
@@ -132,7 +116,8 @@ def _lent(table: Table, files: tuple[SourceFile, ...], tree: Tree) -> Lent:
                     if not static:
                         ways[d.name] = ways.get(d.name, True) and weak
                     todo.append((d.name, key[1], weak))
-    return Lent(table, frozenset(ways), frozenset(w for w, default in ways.items() if default))
+    common = frozenset.intersection(*needs) if needs and table.hidden else frozenset()
+    return Lent(table, frozenset(ways), frozenset(w for w, default in ways.items() if default), common)
 
 
 def _headers(file: SourceFile, tree: Tree) -> Iterator[SourceFile]:
@@ -160,3 +145,17 @@ def _guarded(file: SourceFile, definition: Definition, name: str) -> bool:
     code = file.code[definition.start : definition.end]
     uses = [m.start() for m in re.finditer(rf"&\s*{name}\b", code)]
     return bool(uses) and all(_GUARD.search(code[:at]) for at in uses)
+
+
+def _tested(file: SourceFile, definition: Definition, name: str) -> list[frozenset[str]]:
+    """For each place in a function that sets the table, the members of the superblock that the conditions
+    around it test, at once or through a local variable."""
+    code = file.code[definition.start : definition.end]
+    found = []
+    for use in re.finditer(rf"&\s*{name}\b", code):
+        condition = " && ".join(a.test for a in around(file.code, definition.start + use.start()))
+        for word in re.findall(r"\b[a-z]\w*\b", condition):
+            condition += " && ".join(re.findall(rf"\b{word}\s*=(?!=)\s*([^;]+);", code[: use.start()]))
+        parts = [p for p in condition.split("&&") if "!" not in p and "||" not in p]
+        found.append(frozenset(m for p in parts for m in re.findall(r"->\s*(s_[a-z]\w*)", p)))
+    return found

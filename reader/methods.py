@@ -7,14 +7,14 @@ belong to the same filesystem types. Where the source does not tell whose operat
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..spec.contract import clauses
 from ..spec.kernel_functions import table as kernel_functions
 from ..spec.program import Gap, Source
 from ..spec.vfs import Vfs
-from .lenders import unconditional
+from .conditions import unconditional
 from .source import SourceFile
 from .tables import Table
 from .units import Unit
@@ -24,7 +24,7 @@ _KINDS = ("inode_operations", "super_operations", "file_system_type")
 _BOUND = frozenset(m for c in clauses() for m in c.binds)
 _BDI_SETTERS = ("super_setup_bdi", "super_setup_bdi_name")
 _BDI = re.compile(rf"\b(?:{'|'.join(_BDI_SETTERS)})\s*\(")
-_NEW_SUPER = re.compile(r"if\s*\(\s*!\s*\w+\s*->\s*s_root\s*\)\s*\{")
+_NEW_SUPER = r"!\s*\w+\s*->\s*s_root"
 """A test for a superblock that is being set up, not found to exist."""
 _ALIASES = 3
 """How many macros that stand for one another are looked through."""
@@ -122,10 +122,18 @@ class Methods:
                     yield f"{member}@{own.name}", function
 
     def gaps(self, table: Table) -> Iterator[Gap]:
-        """What makes everything about the table unknown: files that cannot be read, initialisers that are not
-        understood."""
-        files: Iterable[SourceFile] = {f.path: f for f in (*self.unit.files, table.file)}.values()
-        yield from (Gap(f"{f.path}: {f.problem}", Source(f.path, 1)) for f in files if f.problem)
+        """What makes everything doubtful that is said of `table`: files that cannot be read, or whose top level
+        is damaged, and tables that are, or that are not understood."""
+        for file in {f.path: f for f in (*self.unit.files, *self.unit.scope.used.values())}.values():
+            if file.problem:
+                yield Gap(f"{file.path}: {file.problem}", Source(file.path, 1))
+            for damage in file.damage:
+                line = file.line(damage.at)
+                yield Gap(f"{file.path}:{line}: {damage.reason}", Source(file.path, line))
         for one in (table, *(t for ctype in _KINDS for t in self.operations(ctype, table))):
+            source = Source(one.file.path, one.line, one.name)
+            for d in one.file.definitions.get(one.name, ()):
+                if d.kind == "variable" and d.broken:
+                    yield Gap(f"{one.name}: {d.broken} ({source})", source)
             if one.problem:
-                yield Gap(one.problem, Source(one.file.path, one.line))
+                yield Gap(one.problem, source)

@@ -75,7 +75,7 @@ class Search:
                 self.searched[key] = (looks, rows)
             else:
                 self.searched.pop(key, None)
-        return [(path, word) for word, _, path in (r.partition(" ") for r in rows)]
+        return [(path, word) for word, _, path in (r.partition(" ") for r in rows) if path]
 
     def _word(self, here: str, entry: os.DirEntry[str]) -> str:
         """What `look` says of a file; nothing if it is no C source, or lies outside the tree."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ..spec.program import Source
-from .parse import closing
+from .mask import closing
 from .source import Macro, SourceFile
 from .tree import Scope
 
@@ -22,8 +22,12 @@ _INITIALISED = {
     mark: re.compile(rb"struct\s+" + word + rb"\s+\w+\s*(?:\[[^\]]*\])?[^;={(]*=")
     for mark, word in _MARKS.items()
 }
-_ENTRY = re.compile(r"\s*(?:\[[^\]]*\]\s*=?\s*)?(?:\.\s*(\w+(?:\s*\.\s*\w+)*)\s*=|(\w+)\s*:(?!:))\s*(.*)$", re.S)
-_CAST = re.compile(r"^\(\s*(?:const\s+)?(?:struct\s+)?\w[\w\s]*(?:\*|\(\s*\*\s*\))[^&]*\)\s*&?\s*(\w+)$", re.S)
+_ENTRY = re.compile(
+    r"\s*(?:\[[^\]]*\]\s*=?\s*)?(?:\.\s*(\w+(?:\s*\.\s*\w+)*)\s*=|(\w+)\s*:(?!:))\s*(.*)$", re.S
+)
+_CAST = re.compile(
+    r"^\(\s*(?:const\s+)?(?:struct\s+)?\w[\w\s]*(?:\*|\(\s*\*\s*\))[^&]*\)\s*&?\s*(\w+)$", re.S
+)
 _NAME = re.compile(r"(?<![\w.>])([A-Za-z_]\w*)\b(?!\s*\()")
 _NO_FUNCTIONS = frozenset({"NULL", "void", "sizeof", "true", "false"})
 
@@ -60,7 +64,9 @@ class Table:
 
     def line_of(self, function: str) -> int:
         """Where the table names `function`: its own line if it does not."""
-        return next((n for (_, f), n in zip(self.slots, self.lines, strict=False) if f == function), self.line)
+        return next(
+            (n for (_, f), n in zip(self.slots, self.lines, strict=False) if f == function), self.line
+        )
 
 
 def marks(raw: bytes | bytearray, size: int | None = None) -> str:
@@ -150,7 +156,11 @@ def _written(file: SourceFile, ctype: str, macros: Macros) -> Iterator[Table]:
 def _table(
     file: SourceFile, ctype: str, match: re.Match[str], opening: int, end: int, macros: Macros
 ) -> Table:
-    entries = list(_slots(file.code[opening : end if end > 0 else opening + 1], opening, macros, set()))
+    entries = list(
+        _slots(
+            file.code[opening : end if end > 0 else _abandoned(file.code, opening)], opening, macros, set()
+        )
+    )
     line = file.line(match.start(1))
     slots = [(m, f, file.line(at)) for m, f, at in entries if m]
     if not re.search(r"\bconst\b", _before(file.code, match.start())):
@@ -277,6 +287,12 @@ def _closing_brace(code: str, opening: int) -> int:
     return -1
 
 
+def _abandoned(code: str, opening: int) -> int:
+    """How far an initialiser that does not end is read: to the first line that is none of its own."""
+    stop = re.compile(r"\n(?![ \t]*[.{}#]|[ \t]*$)", re.M).search(code, opening)
+    return stop.start() if stop else len(code)
+
+
 def _context(file: SourceFile, at: int) -> tuple[str, tuple[str, ...]]:
     """The function that a position is in ("" at the top level), and the configuration it stands under."""
     for definitions in file.definitions.values():
@@ -294,9 +310,7 @@ def _is_static(code: str, at: int) -> bool:
 # -- what they name ------------------------------------------------------------------------------------
 
 
-def _slots(
-    code: str, offset: int, macros: Macros, under: set[str]
-) -> Iterator[tuple[str, str, int]]:
+def _slots(code: str, offset: int, macros: Macros, under: set[str]) -> Iterator[tuple[str, str, int]]:
     """The (member, function, position) of an initialiser; with no member, what is not understood."""
     for text, at in _entries(code):
         entry = _ENTRY.match(text)
@@ -316,7 +330,11 @@ def _by_macro(word: str, place: int, macros: Macros, under: set[str]) -> Iterato
     """The slots that a macro among the entries stands for."""
     call = re.fullmatch(r"(\w+)\s*(?:\((.*)\))?", word, re.S)
     name = call.group(1) if call else ""
-    found = [m for m in macros(name) if name not in under and (m.params is None) == (call.group(2) is None)] if call else []
+    found = (
+        [m for m in macros(name) if name not in under and (m.params is None) == (call.group(2) is None)]
+        if call
+        else []
+    )
     if not found:
         yield "", word, place
     for macro in found:

@@ -240,9 +240,7 @@ def _normal(path: str) -> str:
 
 def is_static(file: SourceFile, definition: Definition) -> bool:
     """Whether a function or variable can be named in its own file alone."""
-    head = file.code[definition.start : definition.end]
-    until = head.find("{")
-    return re.search(r"\bstatic\b", head[:until]) is not None
+    return re.search(r"\bstatic\b", file.code[definition.start : definition.body]) is not None
 
 
 _Found = tuple[tuple[SourceFile, Definition], ...]
@@ -257,21 +255,13 @@ def _defined(name: str, kind: str, files: Iterable[SourceFile]) -> _Found:
             if found:
                 conditions = [d.condition for d in found]
                 twice = kind == "function" and any(conditions.count(c) > 1 for c in conditions)
-                return tuple((file, replace(d, broken=True) if twice else d) for d in found)
+                return tuple((file, replace(d, broken="it is defined twice") if twice else d) for d in found)
     return ()
 
 
-def _conditional(definition: Definition) -> bool:
-    """Whether a definition of a header stands under more than the header's guard."""
-    return bool(_effective(definition))
-
-
-def _effective(definition: Definition) -> tuple[str, ...]:
-    return tuple(c for c in definition.condition if not re.match(r"!defined\((?:_|\w+_H_*\))", c))
-
-
 def _conditions(found: _Found) -> list[str]:
-    return [" && ".join(f"({c})" for c in _effective(d)) for _, d in found]
+    """Under what each of the definitions stands; empty for one that stands under nothing."""
+    return [" && ".join(f"({c})" for c in d.condition) for _, d in found]
 
 
 def _built(found: _Found, under: str = "") -> _Found:
@@ -384,7 +374,7 @@ class Scope:
         found = _defined(name, kind, [user])
         if not found:
             found = _defined(name, kind, self._headers(user))
-            if found and (kind == "type" or not all(_conditional(d) for _, d in found)):
+            if found and (kind == "type" or not all(_conditions(found))):
                 return found
             linked = self.linked(name, kind, user)
             if found and not linked:
@@ -396,9 +386,7 @@ class Scope:
                 found = _built(linked)
         return found or _defined(name, kind, self.shared)
 
-    def linked(
-        self, name: str, kind: str, user: SourceFile
-    ) -> tuple[tuple[SourceFile, Definition], ...]:
+    def linked(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         """The definitions in other C files of the filesystem, and of its module, that `user` is linked
         with."""
         found: tuple[tuple[SourceFile, Definition], ...] = ()

@@ -20,7 +20,9 @@ from .source import Macro, SourceFile
 from .tables import Table, makers, marks, tables
 from .tree import Scope, Tree
 
-NOT_KERNEL = frozenset({"Documentation", "tools", "scripts", "samples", "usr", "LICENSES", "include", "certs"})
+NOT_KERNEL = frozenset(
+    {"Documentation", "tools", "scripts", "samples", "usr", "LICENSES", "include", "certs"}
+)
 """Top-level folders that hold no filesystem of the kernel."""
 _NAME = re.compile(r"\.\s*name\s*=\s*(?:(\"[^\"\n]*\")|(\w+))|\bname\s*:\s*(\"[^\"\n]*\")")
 _COMPOSITE = re.compile(r"^([\w-]+?)-(?:y|m|objs|\$\([^)\n]*\))\s*[:+]?=\s*((?:\\\n|[^\n#])*)", re.M)
@@ -110,7 +112,7 @@ class Unit:
     def lent(self) -> tuple[Lent, ...]:
         """The tables that it borrows."""
         found = (one for key in self.lenders for one in lent_by(unit_at(self.tree, key).files, self.tree))
-        return tuple(one for one in found if one.used_by(self.files, self.sets))
+        return tuple(one for one in found if one.used_by(self.files, self.sets, self.tree))
 
     @cached_property
     def sets(self) -> bool:
@@ -185,7 +187,11 @@ class Unit:
         registered = [t.name for t in self.types_of(table) if t.name]
         own = self.own_name
         first = [own] if own in registered else []
-        return tuple(dict.fromkeys((*first, *registered, own)))
+        # "inode" of kernel/bpf/inode.c means nothing to anybody.
+        last = (
+            [] if registered and self.folder.endswith(".c") and not self.folder.startswith("fs/") else [own]
+        )
+        return tuple(dict.fromkeys((*first, *registered, *last)))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -269,25 +275,51 @@ class Survey:
         `answers_to` that name, in fs/ and, if nothing there does or the word is a table that is lent,
         anywhere.
         """
-        own = tuple(u for u in self.of_module() if name in answers_to(u))
+
+        def answering(units: Iterable[Unit]) -> tuple[Unit, ...]:
+            return tuple(u for u in units if self._may_answer(u, name) and name in answers_to(u))
+
+        own = answering(self.of_module())
         if own:
             return own
         near = self._in(("fs",))
         direct = tuple(u for u in near if u.folder in (f"fs/{name}", f"fs/{name}.c"))
         if direct:
             return direct
-        found = tuple(u for u in near if name in answers_to(u))
+        found = answering(near)
         if found and not any(one.table.name == name for lent in self._lending.values() for one in lent):
             return found
-        return tuple(u for u in self._in(self._folders) if name in answers_to(u))
+        return answering(self._in(self._folders))
+
+    def _may_answer(self, unit: Unit, name: str) -> bool:
+        """Whether a unit can answer to a name: told from the bytes of its files; errs by yes."""
+        if unit.own_name == name or any(
+            one.table.name == name
+            for u, lent in self._lending.items()
+            if u.folder in unit.lenders
+            for one in lent
+        ):
+            return True
+        word = name.encode()
+        return any(word in self._bytes(p) for p in unit.paths)
+
+    def _bytes(self, path: str) -> bytes:
+        for base in self.tree.bases:
+            try:
+                return (base / path).read_bytes()
+            except OSError:
+                continue
+        return b""
 
     def without_table(self, name: str) -> Unit | None:
         """A unit that registers a filesystem of that name and has no dentry operations table."""
-        for unit, mark in self._marked(self._folders):
-            if "t" in mark and any(f'"{name}"' in f.text for f in unit.files):
-                if name in (t.name for t in unit.types):
-                    return unit
-        return None
+        quoted = f'"{name}"'.encode()
+        named = (
+            u
+            for u, mark in self._marked(self._folders)
+            if "t" in mark and any(quoted in self._bytes(p) for p in u.paths)
+        )
+        return next((u for u in named if name in (t.name for t in u.types)), None)
 
     @cached_property
     def _folders(self) -> tuple[str, ...]:
@@ -341,7 +373,7 @@ class Survey:
         for unit, mark in there:
             lenders = []
             for number, (lender, lent) in enumerate(self._lending.items()) if "t" in mark else ():
-                if hits(unit, number) and any(one.used_by(unit.files, unit.sets) for one in lent):
+                if hits(unit, number) and any(one.used_by(unit.files, unit.sets, self.tree) for one in lent):
                     lenders.append(lender.folder)
             if "d" in mark or lenders:
                 found.append(replace(unit, lenders=tuple(lenders)))

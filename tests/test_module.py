@@ -13,8 +13,8 @@ from dentryproof.proofs.cli import main
 from dentryproof.proofs.engine import Request, list_tables, run
 from dentryproof.proofs.verdict import Report, Verdict, clause_verdicts
 from dentryproof.reader import search, tree
-from dentryproof.reader.tables import module_units
 from dentryproof.reader.tree import Tree
+from dentryproof.reader.units import Survey
 
 DENTRY = "rcu-delay-dentry"
 
@@ -158,7 +158,7 @@ def test_each_folder_that_registers_a_type_is_a_filesystem(root: Path, module: P
         ROOT_C.replace("mine", "other").replace("other_forget(dentry)", "kfree_rcu(dentry->d_fsdata, rcu)")
         + INFO_H.replace("mine", "other")
     )
-    assert [u.folder for u in module_units(Tree(root, module))] == ["other", "src"]
+    assert [u.folder for u in Survey(Tree(root, module)).of_module()] == ["other", "src"]
     assert verdicts(ask(root, module)) == {"other": Verdict.PROVED, "mine": Verdict.VIOLATED}
     # What both share may stand outside both.
     (module / "src/info.c").rename(module / "info.c")

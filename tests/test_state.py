@@ -10,10 +10,10 @@ import pytest
 from toys import small_tree
 
 from dentryproof.reader import search, state, tree
-from dentryproof.reader.search import search as find
+from dentryproof.reader.search import Search
 from dentryproof.reader.state import State
-from dentryproof.reader.tables import files_with_tables, unit_at, units
 from dentryproof.reader.tree import ABSENT, Consulted, Tree
+from dentryproof.reader.units import Survey, unit_at
 
 SOURCE = "fs/rcufree/rcufree.c"
 HEADER = "include/linux/dcache.h"
@@ -131,21 +131,37 @@ def test_a_memory_that_is_none_is_none(root: Path, nonsense: Any) -> None:
 
 
 def test_tables_are_looked_for_where_something_changed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bytes] = []
+    asked: list[int] = []
 
-    def has(raw: bytes) -> bool:
-        asked.append(raw)
-        return b"dentry_operations" in raw
+    def look(buffer: bytearray, size: int) -> str:
+        asked.append(size)
+        return "y" if buffer.find(b"dentry_operations", 0, size) >= 0 else ""
 
     seen: dict[str, tuple[str, tuple[str, ...]]] = {}
+
+    def found(folder: str = "fs") -> list[str]:
+        return sorted(path for path, _ in Search(root, seen, look).below(folder))
+
     both = ["fs/rcufree/rcufree.c", "fs/twice/twice.c"]
-    assert sorted(find(root, "fs", seen, has)) == both and len(asked) == 2
-    assert sorted(find(root, "fs", seen, has)) == both and len(asked) == 2
+    assert found() == both and len(asked) == 2
+    assert found() == both and len(asked) == 2
     (root / "fs/twice/twice.c").write_text("/* gone */")
-    assert sorted(find(root, "fs", seen, has)) == both[:1] and len(asked) == 3
+    assert found() == both[:1] and len(asked) == 3
     (root / "fs/twice/new.c").write_text("dentry_operations")
-    assert sorted(find(root, "fs", seen, has)) == [both[0], "fs/twice/new.c"]
-    assert list(find(root, "nowhere", seen, has)) == []
+    assert found() == [both[0], "fs/twice/new.c"]
+    assert found("nowhere") == []
+
+
+def test_files_larger_than_the_buffer_are_looked_through_to_the_end(root: Path) -> None:
+    big = b"/* " + b"x" * (3 << 20) + b" dentry_operations */"
+    (root / "fs/twice/big.c").write_bytes(big)
+    sizes: dict[str, int] = {}
+
+    def look(buffer: bytearray, size: int) -> str:
+        return str(size) if buffer.find(b"dentry_operations", 0, size) >= 0 else ""
+
+    sizes.update((path, int(word)) for path, word in Search(root, {}, look).below("fs"))
+    assert sizes["fs/twice/big.c"] == len(big)
 
 
 def test_tables_outside_the_tree_are_not_looked_at(root: Path, tmp_path: Path) -> None:
@@ -153,5 +169,4 @@ def test_tables_outside_the_tree_are_not_looked_at(root: Path, tmp_path: Path) -
     (root / "fs/twice").rename(outside)
     (root / "fs/twice").symlink_to(outside)
     (root / "fs/rcufree/link.c").symlink_to(outside / "twice.c")
-    assert files_with_tables(Tree(root)) == (SOURCE,)
-    assert [u.folder for u in units(Tree(root))] == ["fs/rcufree"]
+    assert [u.folder for u in Survey(Tree(root)).units()] == ["fs/rcufree"]
