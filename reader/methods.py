@@ -122,8 +122,8 @@ class Methods:
                     yield f"{member}@{own.name}", function
 
     def gaps(self, table: Table) -> Iterator[Gap]:
-        """What makes everything doubtful that is said of `table`: files that cannot be read, or whose top level
-        is damaged, and tables that are, or that are not understood."""
+        """What makes everything doubtful that is said of `table`: files that cannot be read, or whose top
+        level is damaged, and tables that are, or that are not understood."""
         for file in {f.path: f for f in (*self.unit.files, *self.unit.scope.used.values())}.values():
             if file.problem:
                 yield Gap(f"{file.path}: {file.problem}", Source(file.path, 1))
