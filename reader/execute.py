@@ -644,7 +644,20 @@ class Executor:
             elif initial.type == "initializer_list":
                 self.initialise(Ptr(self.local(name), None, "", tag, ctype), initial)
             else:
-                self.assign(name, self.value(initial))
+                value = self.value(initial)
+                self.assign(name, value)
+                if ctype.tag and ctype.depth == 0:
+                    self._copied(self.local(name), value)
+
+    def _copied(self, target: str, value: Multi) -> None:
+        """What a structure holds that was initialised with another one of the function's own."""
+        for g, v in self.each(value):
+            if isinstance(v, Ptr) and v.path.startswith("local:") and not v.field:
+                cells = [(f, held) for (path, f), held in self.memory.items() if path == v.path and f]
+                for member, held in cells:
+                    cell = (target, member)
+                    new = [(self.bdd.conjoin(g, h), w) for h, w in held]
+                    self.memory[cell] = self.merge(self.memory.get(cell, []) + new)
 
     def _cleanups(self, name: str, node: tree_sitter.Node) -> None:
         """What is done with the variable `name` of a declaration where its scope ends."""

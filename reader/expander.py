@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import tree_sitter
@@ -165,7 +165,11 @@ class Expander:
 
     def expand(self, macro: Macro, given: tuple[Argument, ...], node: tree_sitter.Node | None) -> Multi:
         """Evaluate a macro with its arguments put in; the value of its last expression."""
-        expansion = expanded(macro, tuple(a.text for a in given))
+        texts = tuple(a.text for a in given)
+        expansion = expanded(macro, texts)
+        if errors(expansion.piece.root) and macro.body.lstrip().startswith("{"):
+            # An initialiser in braces is an expression only behind a type.
+            expansion = expanded(replace(macro, body=f"(struct {macro.name}){macro.body}"), texts)
         with self._inside(macro.name, expansion, given, node) as compound:
             return self._run(compound) if compound is not None else self._unknown()
 

@@ -2,7 +2,8 @@
 
 `tests/expected/VERSION.tsv` has a row for each filesystem, table and clause: the verdict and the reason, with
 the file and line that was read. Models are checked everywhere; trees where DENTRYPROOF_TREES names a folder
-that holds them.
+that holds them. `tests/expected/disagreements.tsv` lists where the tool is known to say something else, and
+why: each such row must still disagree.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from dentryproof.proofs.engine import Request, kernels, overlap_answer, run
+from dentryproof.proofs.engine import kernels, overlap_answer, run
+from dentryproof.proofs.request import Request
 from dentryproof.proofs.verdict import Overlap, clause_verdicts
 from dentryproof.reader.tree import Tree
 from dentryproof.report.json import dump, report_document, schema
@@ -24,36 +26,29 @@ from dentryproof.spec.vfs import version
 
 EXPECTED = Path(__file__).parent / "expected"
 
-GROUP_INFO = "entry->group_info of the access cache: the reader tells list elements apart by their list"
-LARGE_FREE = "kvfree() of a large group_info may sleep; the table of kernel functions says that it does not"
-NFS_50 = "more of nfs 5.0.1 than the reader follows: unknown"
-FAR_BELOW = "nfs_call_unlink() lies beyond the statements that are followed: unknown"
-DISAGREEMENTS = {
-    ("6.1", "no-double-free"): FAR_BELOW,
-    ("6.12", "no-double-free"): FAR_BELOW,
-    ("6.1", "rcu-delay-inode"): GROUP_INFO,
-    ("6.12", "rcu-delay-inode"): GROUP_INFO,
-    ("6.1", "no-blocking"): LARGE_FREE,
-    ("6.12", "no-blocking"): LARGE_FREE,
-    ("5.0.1", "rcu-delay-dentry"): NFS_50,
-    ("5.0.1", "rcu-delay-inode"): NFS_50,
-    ("5.0.1", "null-inode"): NFS_50,
-}
-"""Where the tool is known to disagree with the source, on nfs: kernel and clause, and why."""
 
+def _table(path: Path) -> list[dict[str, str]]:
+    text = path.read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+DISAGREEMENTS = {
+    (row["kernel"], row["filesystem"], row["table"], row["clause"]): row["reason"]
+    for row in _table(EXPECTED / "disagreements.tsv")
+}
 ROWS = [
     (path.stem, row["filesystem"], row["table"], row["clause"], row["verdict"])
-    for path in sorted(EXPECTED.glob("*.tsv"))
-    for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines(), delimiter="\t")
+    for path in sorted(EXPECTED.glob("*.*.tsv"))
+    for row in _table(path)
 ]
 
 
 def _cases() -> list[object]:
     found = []
     for kernel, filesystem, table, clause, verdict in ROWS:
-        why = DISAGREEMENTS.get((kernel, clause)) if filesystem in ("nfs", "nfs4") else None
+        why = DISAGREEMENTS.get((kernel, filesystem, table, clause))
         marks = [pytest.mark.xfail(strict=True, reason=why)] if why else []
-        name = f"{kernel}-{table}-{clause}"
+        name = f"{kernel}-{filesystem}-{table}-{clause}"
         found.append(pytest.param(kernel, filesystem, table, clause, verdict, marks=marks, id=name))
     return found
 
@@ -73,18 +68,24 @@ def _same(kernel: str, other: str) -> bool:
 
 
 @cache
-def _decided(kernel: str, filesystem: str, tree: Path | None) -> dict[tuple[str, str], str]:
-    report = run(Request(filesystems=(filesystem,), linux=tree, kernel=None if tree else kernel))
+def _decided(kernel: str, tree: Path | None) -> dict[tuple[str, str, str], str]:
+    report = run(
+        Request(everything=True, linux=tree, kernel=None if tree else kernel, jobs=os.cpu_count() or 1)
+    )
     return {
-        (v.table, v.clause): v.verdict.value + (" (debug build only)" if v.debug_only else "")
+        (v.filesystem, v.table, v.clause): v.verdict.value + (" (debug build only)" if v.debug_only else "")
         for v in clause_verdicts(report.results)
     }
+
+
+def test_every_disagreement_is_about_a_row() -> None:
+    assert DISAGREEMENTS.keys() <= {row[:4] for row in ROWS}
 
 
 @pytest.mark.parametrize(("kernel", "filesystem", "table", "clause", "verdict"), _cases())
 def test_models(kernel: str, filesystem: str, table: str, clause: str, verdict: str) -> None:
     assert any(_same(kernel, k) for k in kernels())
-    assert _decided(kernel, filesystem, None)[(table, clause)] == verdict
+    assert _decided(kernel, None)[(filesystem, table, clause)] == verdict
 
 
 @pytest.mark.parametrize(("kernel", "filesystem", "table", "clause", "verdict"), _cases())
@@ -94,7 +95,16 @@ def test_trees(kernel: str, filesystem: str, table: str, clause: str, verdict: s
         pytest.skip(
             f"no tree of kernel {kernel}: see tests/get-trees, and name a folder in DENTRYPROOF_TREES"
         )
-    assert _decided(kernel, filesystem, tree)[(table, clause)] == verdict
+    assert _decided(kernel, tree)[(filesystem, table, clause)] == verdict
+
+
+@pytest.mark.parametrize("kernel", kernels())
+def test_models_and_tree_say_the_same(kernel: str) -> None:
+    """A model that is stale, or a reader that reads otherwise now, shows here."""
+    tree = _trees().get(kernel)
+    if tree is None:
+        pytest.skip(f"no tree of kernel {kernel}")
+    assert _decided(kernel, None) == _decided(kernel, tree)
 
 
 @pytest.mark.parametrize("filesystem", ["autofs", "ceph"])
