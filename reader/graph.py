@@ -1,0 +1,750 @@
+"""One C function as a graph of steps, for the path analysis in `reader/paths.py`.
+
+A step evaluates an expression, branches on one, binds the variable of a list iterator, or returns. What the
+analysis cannot use (arithmetic, strings, casts) becomes `OTHER`; calls and assignments in it are kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import tree_sitter
+
+from .parse import Parsed, errors, parse
+from .source import Definition, SourceFile
+
+NEGATIVE, ZERO, POSITIVE = 1, 2, 4
+ANY = NEGATIVE | ZERO | POSITIVE
+
+
+class Const(NamedTuple):
+    """A constant: its possible signs, and for a flag its name."""
+
+    sign: int
+    name: str = ""
+
+
+class Var(NamedTuple):
+    name: str
+
+
+class Member(NamedTuple):
+    """``base->field`` or ``base.field``."""
+
+    base: Expr
+    field: str
+
+
+class Address(NamedTuple):
+    of: Expr
+
+
+class Deref(NamedTuple):
+    of: Expr
+
+
+class Call(NamedTuple):
+    """A call of a function or macro by name, or through a member (`name` is ""). `at`: offset in the file."""
+
+    name: str
+    through: Expr | None
+    args: tuple[Expr, ...]
+    at: int
+
+
+class Assign(NamedTuple):
+    """``to OP= value``; `operator` is "" for a plain assignment."""
+
+    to: Expr
+    operator: str
+    value: Expr
+    at: int
+
+
+class Forget(NamedTuple):
+    """The address of a local variable is handed to a call, which may change it."""
+
+    name: str
+
+
+class Not(NamedTuple):
+    of: Expr
+
+
+class Both(NamedTuple):
+    left: Expr
+    right: Expr
+
+
+class Either(NamedTuple):
+    left: Expr
+    right: Expr
+
+
+class Choice(NamedTuple):
+    condition: Expr
+    then: Expr
+    otherwise: Expr
+
+
+class Binary(NamedTuple):
+    """Any other operator of two operands, comparisons and the comma included."""
+
+    operator: str
+    left: Expr
+    right: Expr
+
+
+class Unary(NamedTuple):
+    operator: str
+    of: Expr
+
+
+class Mixed(NamedTuple):
+    """An expression of unknown value, for what its parts do."""
+
+    parts: tuple[Expr, ...] = ()
+
+
+Expr = (
+    Const | Var | Member | Address | Deref | Call | Assign | Forget | Not | Both | Either | Choice | Binary | Unary | Mixed
+)
+OTHER = Mixed()
+
+
+class Node(NamedTuple):
+    """A step. kind: ``do`` (then `then`), ``if`` (`then` / `otherwise`), ``any`` (goes both ways), ``bind``
+    (an iteration of a list macro: `then` is the body, `otherwise` what follows), ``return``, ``end``."""
+
+    kind: str
+    expr: Expr = OTHER
+    then: int = -1
+    otherwise: int = -1
+
+
+class Graph(NamedTuple):
+    """A function: its parameters in order, the structure tag and pointer depth of its variables, its nodes.
+    `problems` are the offsets in the file of what did not parse."""
+
+    name: str
+    file: SourceFile
+    start: int
+    parameters: tuple[str, ...]
+    types: dict[str, tuple[str, int]]
+    nodes: list[Node]
+    entry: int
+    problems: tuple[int, ...]
+    live: list[frozenset[str]]
+    """For each node, the variables that it or something after it may read."""
+    through: list[frozenset[str]]
+    """For each node, the variables that are read after it, or again in it, with the values they had before it."""
+
+
+_SAME = frozenset(
+    {
+        "likely",
+        "unlikely",
+        "READ_ONCE",
+        "ACCESS_ONCE",
+        "smp_load_acquire",
+        "rcu_dereference",
+        "rcu_dereference_check",
+        "rcu_dereference_raw",
+        "lockless_dereference",
+        "WARN_ON",
+        "WARN_ON_ONCE",
+        "WARN",
+        "READ_ONCE_NOCHECK",
+        "data_race",
+        "dget",
+        "__dget_dlock",
+        "dget_dlock",
+        "igrab",
+    }
+)
+"""Functions and macros whose value is that of their first argument."""
+
+_STORES = frozenset({"WRITE_ONCE", "smp_store_release", "rcu_assign_pointer"})
+_CONSTANT = re.compile(r"[A-Z][A-Z0-9_]*$")
+_GUARDS = frozenset({"guard", "scoped_guard", "scoped_cond_guard", "CLASS", "scoped_class"})
+
+
+TELLING = frozenset({"d_parent", "d_inode", "d_flags", "flags", "f_mode", "d_op", "i_op", "s_op", "d_hash", "pprev"})
+"""Members whose value the analysis can know, or through which a method is called."""
+
+
+def graph(file: SourceFile, definition: Definition, matters: Callable[[str], bool]) -> Graph:
+    """The graph of a function that `file` defines; `matters` says whether a call of a function or method of that
+    name can do something that is tracked."""
+    piece = parse(file.text[definition.start : definition.end], definition.start)
+    builder = _Builder(piece, matters)
+    function = next((c for c in piece.root.named_children if c.type == "function_definition"), None)
+    body = function.child_by_field_name("body") if function is not None else None
+    problems = tuple(
+        definition.start + e.start_byte
+        for e in errors(piece.root)
+        if any(map(matters, re.findall(r"\w+", piece.string(e)))) or "{" in piece.string(e)
+    )
+    if function is None or body is None:
+        nothing = frozenset[str]()
+        problems = problems or (definition.start,)
+        return Graph(definition.name, file, definition.start, (), {}, [Node("end")], 0, problems, [nothing], [nothing])
+    parameters = builder.parameters(function)
+    builder.declare(body)
+    end = builder.add(Node("end"))
+    entry = builder.statement(body, end)
+    nodes = builder.nodes
+    uses = [_use(node.expr) for node in nodes]
+    _strip(nodes, uses, _live(nodes, uses)[0])
+    entry = _shortened(nodes, entry)
+    return Graph(
+        definition.name,
+        file,
+        definition.start,
+        parameters,
+        builder.types,
+        builder.nodes,
+        entry,
+        problems + tuple(definition.start + at for at in builder.problems),
+        *_live(nodes, uses),
+    )
+
+
+def _strip(nodes: list[Node], uses: list[_Use], live: list[frozenset[str]]) -> None:
+    """Take assignments of values that nobody reads out of the graph, and conditions that tell nothing."""
+    for number, node in enumerate(nodes):
+        expr = node.expr
+        if isinstance(expr, Assign) and isinstance(expr.to, Var) and node.kind == "do":
+            after = live[node.then]
+            if expr.to.name not in after:
+                nodes[number] = node._replace(expr=OTHER if _idle(expr.value) else expr.value)
+                uses[number] = _use(nodes[number].expr)
+        elif node.kind == "if" and expr == OTHER:
+            nodes[number] = node._replace(kind="any")
+
+
+def _shortened(nodes: list[Node], entry: int) -> int:
+    """Lead every edge past nodes that do nothing; the entry then."""
+    leads = list(range(len(nodes)))
+
+    def end(number: int) -> int:
+        passed = []
+        while True:
+            number = leads[number]
+            node = nodes[number]
+            idle = (node.kind == "do" and node.expr == OTHER) or (node.kind == "any" and node.then == node.otherwise)
+            if not idle or number in passed:
+                break
+            passed.append(number)
+            number = node.then
+        for each in passed:
+            leads[each] = number
+        return number
+
+    changed = True
+    while changed:
+        changed = False
+        for number, node in enumerate(nodes):
+            then = end(node.then) if node.then >= 0 else -1
+            otherwise = end(node.otherwise) if node.otherwise >= 0 else -1
+            if (then, otherwise) != (node.then, node.otherwise):
+                nodes[number] = node._replace(then=then, otherwise=otherwise)
+                changed = True
+    return end(entry)
+
+
+class _Use(NamedTuple):
+    """What a node's expression does with variables: reads, sets whatever happens; whether it calls twice."""
+
+    reads: frozenset[str]
+    writes: frozenset[str]
+    twice: bool
+
+
+def _use(expr: Expr) -> _Use:
+    reads, writes, calls = set[str](), set[str](), list[Call]()
+    _variables(expr, reads, writes, calls)
+    return _Use(frozenset(reads), frozenset(writes), len(calls) > 1)
+
+
+def _live(nodes: list[Node], uses: list[_Use]) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
+    """`Graph.live` and `Graph.through`."""
+    users: list[list[int]] = [[] for _ in nodes]
+    for number, node in enumerate(nodes):
+        if node.then >= 0:
+            users[node.then].append(number)
+        if node.otherwise >= 0:
+            users[node.otherwise].append(number)
+    nothing = frozenset[str]()
+    live = [use.reads for use in uses]
+    through = [nothing for _ in nodes]
+    todo = list(range(len(nodes)))
+    while todo:
+        number = todo.pop()
+        node, use = nodes[number], uses[number]
+        after = live[node.then] if node.then >= 0 else nothing
+        if node.otherwise >= 0:
+            after = after | live[node.otherwise]
+        kept = after - use.writes if use.writes else after
+        through[number] = kept | use.reads if use.twice else kept
+        now = kept | use.reads
+        if now != live[number]:
+            live[number] = now
+            todo += users[number]
+    return live, through
+
+
+def _variables(expr: Expr, reads: set[str], writes: set[str], calls: list[Call]) -> None:
+    """Collect the variables that `expr` reads, those that it sets whatever happens, and its calls."""
+    if isinstance(expr, Var):
+        reads.add(expr.name)
+    elif isinstance(expr, Assign):
+        _variables(expr.value, reads, writes, calls)
+        if isinstance(expr.to, Var) and not expr.operator:
+            if expr.to.name not in reads:
+                writes.add(expr.to.name)
+        else:
+            _variables(expr.to, reads, writes, calls)
+    elif isinstance(expr, Call):
+        reads.add(expr.name)
+        calls.append(expr)
+        for part in (*expr.args, *(() if expr.through is None else (expr.through,))):
+            _variables(part, reads, writes, calls)
+    elif isinstance(expr, Both | Either | Choice):
+        for part in expr:
+            _variables(part, reads, set(), calls)
+    elif isinstance(expr, Mixed):
+        for part in expr.parts:
+            _variables(part, reads, writes, calls)
+    elif not isinstance(expr, Const | Forget):
+        for item in expr:
+            if not isinstance(item, str | int):
+                _variables(item, reads, writes, calls)
+
+
+class _Builder:
+    """Builds nodes from the last statement to the first: each knows what follows it."""
+
+    def __init__(self, piece: Parsed, matters: Callable[[str], bool]) -> None:
+        self.piece = piece
+        self.matters = matters
+        self.nodes: list[Node] = []
+        self.types: dict[str, tuple[str, int]] = {}
+        self.labels: dict[str, int] = {}
+        self.breaks: list[int] = []
+        self.continues: list[int] = []
+        self.problems: list[int] = []
+
+    def add(self, node: Node) -> int:
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    def text(self, node: tree_sitter.Node) -> str:
+        return self.piece.string(node)
+
+    # -- declarations ------------------------------------------------------------------------------
+
+    def parameters(self, function: tree_sitter.Node) -> tuple[str, ...]:
+        """The names of the parameters, in order; their types are remembered."""
+        found: list[str] = []
+        declarator = function.child_by_field_name("declarator")
+        while declarator is not None and declarator.type != "function_declarator":
+            declarator = declarator.child_by_field_name("declarator")
+        listed = declarator.child_by_field_name("parameters") if declarator is not None else None
+        for child in listed.named_children if listed is not None else ():
+            if child.type == "parameter_declaration":
+                found.append(self._declared(child, child.child_by_field_name("declarator")))
+        return tuple(found)
+
+    def declare(self, node: tree_sitter.Node) -> None:
+        """Remember the types of the variables that are declared anywhere below `node`."""
+        for child in node.named_children:
+            if child.type == "declaration":
+                for each in child.children_by_field_name("declarator"):
+                    self._declared(child, each)
+            if child.type.endswith(("statement", "clause")) or child.type.startswith(("preproc", "decl")):
+                self.declare(child)
+
+    def _declared(self, declaration: tree_sitter.Node, declarator: tree_sitter.Node | None) -> str:
+        """Remember the type of the variable that `declarator` declares; its name."""
+        specifier = declaration.child_by_field_name("type")
+        tag = ""
+        if specifier is not None and specifier.type in ("struct_specifier", "union_specifier"):
+            named = specifier.child_by_field_name("name")
+            tag = self.text(named) if named is not None else ""
+        elif specifier is not None and specifier.type == "type_identifier":
+            tag = self.text(specifier)
+        depth = 0
+        while declarator is not None and declarator.type != "identifier":
+            depth += declarator.type == "pointer_declarator"
+            if declarator.type == "function_declarator":
+                tag = ""
+            declarator = declarator.child_by_field_name("declarator") or next(
+                (c for c in declarator.named_children if c.type.endswith("declarator") or c.type == "identifier"),
+                None,
+            )
+        name = self.text(declarator) if declarator is not None else ""
+        if name:
+            self.types[name] = (tag, depth)
+        return name
+
+    # -- statements --------------------------------------------------------------------------------
+
+    def statement(self, node: tree_sitter.Node, then: int) -> int:
+        """The entry of the graph of a statement that `then` follows."""
+        maker: Callable[[_Builder, tree_sitter.Node, int], int] | None = _STATEMENTS.get(node.type)
+        if maker is not None:
+            return maker(self, node, then)
+        if node.type in _SILENT:
+            return then
+        return self._do(self.expression(node), then)
+
+    def block(self, nodes: Iterable[tree_sitter.Node], then: int) -> int:
+        for child in reversed(list(nodes)):
+            then = self.statement(child, then)
+        return then
+
+    def _do(self, expr: Expr, then: int) -> int:
+        return then if _idle(expr) else self.add(Node("do", expr, then))
+
+    def _compound(self, node: tree_sitter.Node, then: int) -> int:
+        return self.block(node.named_children, then)
+
+    def _expression(self, node: tree_sitter.Node, then: int) -> int:
+        return self._do(self._parts(node), then)
+
+    def _declaration(self, node: tree_sitter.Node, then: int) -> int:
+        for child in reversed(node.children_by_field_name("declarator")):
+            if child.type == "init_declarator":
+                name = self._declared(node, child)
+                value = child.child_by_field_name("value")
+                if name and value is not None:
+                    assigned = Assign(Var(name), "", self.expression(value), self._at(child))
+                    then = self.add(Node("do", assigned, then))
+        return then
+
+    def _if(self, node: tree_sitter.Node, then: int) -> int:
+        condition = node.child_by_field_name("condition")
+        consequence = node.child_by_field_name("consequence")
+        alternative = node.child_by_field_name("alternative")
+        word = self.piece.words.get(node.start_byte, "")
+        first = self.statement(consequence, then) if consequence is not None else then
+        if word in _GUARDS:
+            return self._guarded(word, node, condition, first)
+        second = self.block(alternative.named_children, then) if alternative is not None else then
+        return self._branch(condition, first, second)
+
+    def _guarded(self, word: str, node: tree_sitter.Node, condition: tree_sitter.Node | None, then: int) -> int:
+        """``scoped_guard(rcu) { ... }``: its lock is not followed, which whoever looks at the body must know."""
+        args = (self._parts(condition),) if condition is not None else ()
+        return self.add(Node("do", Call(word, None, args, self._at(node)), then))
+
+    def _branch(self, condition: tree_sitter.Node | None, first: int, second: int) -> int:
+        expr = self.expression(condition) if condition is not None else OTHER
+        if first == second:
+            return self._do(expr, first)
+        return self.add(Node("if", expr, first, second))
+
+    def _while(self, node: tree_sitter.Node, then: int) -> int:
+        condition, body = node.child_by_field_name("condition"), node.child_by_field_name("body")
+        head = self.add(Node("end"))
+        self.breaks.append(then)
+        self.continues.append(head)
+        inside = self.statement(body, head) if body is not None else head
+        self.breaks.pop()
+        self.continues.pop()
+        expr = self._parts(condition) if condition is not None else OTHER
+        if node.start_byte in self.piece.words:
+            self.nodes[head] = Node("bind", expr, inside, then)
+        else:
+            self.nodes[head] = Node("if", expr, inside, then)
+        return head
+
+    def _do_while(self, node: tree_sitter.Node, then: int) -> int:
+        condition, body = node.child_by_field_name("condition"), node.child_by_field_name("body")
+        test = self.add(Node("end"))
+        self.breaks.append(then)
+        self.continues.append(test)
+        inside = self.statement(body, test) if body is not None else test
+        self.breaks.pop()
+        self.continues.pop()
+        self.nodes[test] = Node("if", self.expression(condition) if condition is not None else OTHER, inside, then)
+        return inside
+
+    def _for(self, node: tree_sitter.Node, then: int) -> int:
+        start, update = node.child_by_field_name("initializer"), node.child_by_field_name("update")
+        condition, body = node.child_by_field_name("condition"), node.child_by_field_name("body")
+        head = self.add(Node("end"))
+        again = self._do(self._parts(update), head) if update is not None else head
+        self.breaks.append(then)
+        self.continues.append(again)
+        inside = self.statement(body, again) if body is not None else again
+        self.breaks.pop()
+        self.continues.pop()
+        test = self._parts(condition) if condition is not None else Const(POSITIVE)
+        self.nodes[head] = Node("if", test, inside, then)
+        return self.statement(start, head) if start is not None else head
+
+    def _switch(self, node: tree_sitter.Node, then: int) -> int:
+        """Any case may be meant, and none."""
+        condition, body = node.child_by_field_name("condition"), node.child_by_field_name("body")
+        self.breaks.append(then)
+        starts, following = [then], then
+        for child in reversed(body.named_children if body is not None else ()):
+            if child.type == "case_statement":
+                value = child.child_by_field_name("value")
+                following = self.block((c for c in child.named_children if c != value), following)
+                starts.append(following)
+            else:
+                following = self.statement(child, following)
+        self.breaks.pop()
+        entry = starts[0]
+        for start in starts[1:]:
+            entry = self.add(Node("any", OTHER, start, entry))
+        return self._do(self.expression(condition), entry) if condition is not None else entry
+
+    def _return(self, node: tree_sitter.Node, then: int) -> int:
+        parts = [c for c in node.named_children if c.type != "comment"]
+        return self.add(Node("return", self.expression(parts[0]) if parts else OTHER))
+
+    def _break(self, node: tree_sitter.Node, then: int) -> int:
+        return self.breaks[-1] if self.breaks else self._lost(node, then)
+
+    def _continue(self, node: tree_sitter.Node, then: int) -> int:
+        return self.continues[-1] if self.continues else self._lost(node, then)
+
+    def _lost(self, node: tree_sitter.Node, then: int) -> int:
+        self.problems.append(node.start_byte)
+        return then
+
+    def _label(self, name: str) -> int:
+        if name not in self.labels:
+            self.labels[name] = self.add(Node("end"))
+        return self.labels[name]
+
+    def _goto(self, node: tree_sitter.Node, then: int) -> int:
+        label = node.child_by_field_name("label")
+        return self._label(self.text(label)) if label is not None else self._lost(node, then)
+
+    def _labelled(self, node: tree_sitter.Node, then: int) -> int:
+        label = node.child_by_field_name("label")
+        place = self._label(self.text(label)) if label is not None else self.add(Node("end"))
+        inside = self.block((c for c in node.named_children if c != label), then)
+        self.nodes[place] = Node("do", OTHER, inside)
+        return place
+
+    def _preprocessor(self, node: tree_sitter.Node, then: int) -> int:
+        """``#if``: what stands in it, or what stands in its ``#else``."""
+        skipped = {node.child_by_field_name(n) for n in ("condition", "name", "alternative")}
+        alternative = node.child_by_field_name("alternative")
+        first = self.block((c for c in node.named_children if c not in skipped), then)
+        second = self.statement(alternative, then) if alternative is not None else then
+        return first if first == second else self.add(Node("any", OTHER, first, second))
+
+    # -- expressions -------------------------------------------------------------------------------
+
+    def expression(self, node: tree_sitter.Node) -> Expr:
+        """`node` as an expression."""
+        maker: Callable[[_Builder, tree_sitter.Node], Expr] | None = _EXPRESSIONS.get(node.type)
+        return maker(self, node) if maker is not None else self._mixed(node)
+
+    def _at(self, node: tree_sitter.Node) -> int:
+        return self.piece.offset + node.start_byte
+
+    def _mixed(self, node: tree_sitter.Node) -> Expr:
+        parts = tuple(p for p in map(self.expression, node.named_children) if not _idle(p))
+        return Mixed(parts) if parts else OTHER
+
+    def _parts(self, node: tree_sitter.Node) -> Expr:
+        """The one expression inside `node` (parentheses, a statement)."""
+        if node.type not in ("parenthesized_expression", "expression_statement"):
+            return self.expression(node)
+        inner = [c for c in node.named_children if c.type != "comment"]
+        return self.expression(inner[0]) if len(inner) == 1 else self._mixed(node)
+
+    def _name(self, node: tree_sitter.Node) -> Expr:
+        name = self.text(node)
+        if name in ("NULL", "false", "FALSE"):
+            return Const(ZERO)
+        if name in ("true", "TRUE"):
+            return Const(POSITIVE)
+        return Const(POSITIVE, name) if _CONSTANT.match(name) and name not in self.types else Var(name)
+
+    def _number(self, node: tree_sitter.Node) -> Expr:
+        return Const(ZERO if re.fullmatch(r"0[xX]?0*[uUlL]*", self.text(node)) else POSITIVE)
+
+    def _member(self, node: tree_sitter.Node) -> Expr:
+        base, field = node.child_by_field_name("argument"), node.child_by_field_name("field")
+        if base is None or field is None:
+            return self._mixed(node)
+        inner, name = self.expression(base), self.text(field)
+        if isinstance(inner, Var) and self.types.get(inner.name, ("", 1))[1] == 0 and name not in TELLING:
+            return Var(f"{inner.name}.{name}")  # a member of a local structure is a variable as good as any
+        return Member(inner, name)
+
+    def _pointer(self, node: tree_sitter.Node) -> Expr:
+        argument = node.child_by_field_name("argument")
+        if argument is None:
+            return self._mixed(node)
+        inner = self.expression(argument)
+        if self.text(node).startswith("&"):
+            return inner.of if isinstance(inner, Deref) else Address(inner)
+        return inner.of if isinstance(inner, Address) else Deref(inner)
+
+    def _unary(self, node: tree_sitter.Node) -> Expr:
+        argument, operator = node.child_by_field_name("argument"), node.child_by_field_name("operator")
+        if argument is None or operator is None:
+            return self._mixed(node)
+        inner, sign = self.expression(argument), self.text(operator)
+        if sign == "!":
+            return Not(inner)
+        if sign == "-" and isinstance(inner, Const):
+            swapped = {POSITIVE: NEGATIVE, NEGATIVE: POSITIVE}
+            return Const(swapped.get(inner.sign, inner.sign))
+        return Unary(sign, inner)
+
+    def _binary(self, node: tree_sitter.Node) -> Expr:
+        left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
+        operator = node.child_by_field_name("operator")
+        if left is None or right is None:
+            return self._mixed(node)
+        sign = self.text(operator) if operator is not None else ","
+        a, b = self.expression(left), self.expression(right)
+        if sign in _TOLD and (_dumb(a) or _dumb(b)):
+            parts = tuple(p for p in (a, b) if not _idle(p))
+            return Mixed(parts) if parts else OTHER
+        return Both(a, b) if sign == "&&" else Either(a, b) if sign == "||" else Binary(sign, a, b)
+
+    def _assign(self, node: tree_sitter.Node) -> Expr:
+        left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
+        operator = node.child_by_field_name("operator")
+        if left is None or right is None or operator is None:
+            return self._mixed(node)
+        sign = self.text(operator)[:-1]
+        return Assign(self.expression(left), sign, self.expression(right), self._at(node))
+
+    def _update(self, node: tree_sitter.Node) -> Expr:
+        argument = node.child_by_field_name("argument")
+        if argument is None:
+            return self._mixed(node)
+        return Assign(self.expression(argument), "+", Const(POSITIVE), self._at(node))
+
+    def _choice(self, node: tree_sitter.Node) -> Expr:
+        condition = node.child_by_field_name("condition")
+        then, otherwise = node.child_by_field_name("consequence"), node.child_by_field_name("alternative")
+        if condition is None or otherwise is None:
+            return self._mixed(node)
+        test = self.expression(condition)
+        return Choice(test, self.expression(then) if then is not None else test, self.expression(otherwise))
+
+    def _cast(self, node: tree_sitter.Node) -> Expr:
+        value = node.child_by_field_name("value")
+        return self.expression(value) if value is not None else OTHER
+
+    def _call(self, node: tree_sitter.Node) -> Expr:
+        call = self._bare_call(node)
+        listed = node.child_by_field_name("arguments")
+        for child in listed.named_children if listed is not None else ():
+            if child.type == "pointer_expression" and self.text(child).startswith("&"):
+                named = child.child_by_field_name("argument")
+                if named is not None and named.type == "identifier" and self.text(named) in self.types:
+                    call = Binary(",", Forget(self.text(named)), call)
+        return call
+
+    def _bare_call(self, node: tree_sitter.Node) -> Expr:
+        function, listed = node.child_by_field_name("function"), node.child_by_field_name("arguments")
+        if function is None or listed is None:
+            return self._mixed(node)
+        args = tuple(self.expression(c) for c in listed.named_children if c.type != "comment")
+        if function.type == "call_expression":  # guard(spinlock)(&lock), CLASS(fd_raw, f)(fd)
+            inner = self.expression(function)
+            return inner._replace(args=(*inner.args, *args)) if isinstance(inner, Call) else Mixed(args)
+        target = self.expression(function)
+        if isinstance(target, Deref):
+            target = target.of
+        if isinstance(target, Const) and target.name:
+            target = Var(target.name)
+        if not isinstance(target, Var):
+            known = isinstance(target, Member) and self.matters(target.field)
+            return Call("", target, args, self._at(node)) if known else _parts_of((target, *args))
+        if target.name in _SAME and args:
+            return args[0]
+        if target.name in _STORES and len(args) == 2:
+            place = args[0].of if isinstance(args[0], Address) else args[0]
+            if target.name == "smp_store_release" and not isinstance(args[0], Address):
+                place = Deref(args[0])
+            return Assign(place, "", args[1], self._at(node))
+        if target.name.partition(".")[0] not in self.types and not self.matters(target.name):
+            return _parts_of(args)
+        return Call(target.name, None, args, self._at(node))
+
+
+_TOLD = frozenset({"==", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "<<", ">>", "^"})
+"""Operators that tell nothing if one side is unknown."""
+
+
+def _parts_of(exprs: Iterable[Expr]) -> Expr:
+    parts = tuple(e for e in exprs if not _idle(e))
+    return Mixed(parts) if parts else OTHER
+
+
+def _dumb(expr: Expr) -> bool:
+    """Whether the value of `expr` is never known."""
+    if isinstance(expr, Mixed | Deref):
+        return True
+    return isinstance(expr, Member) and expr.field not in TELLING
+
+
+def _idle(expr: Expr) -> bool:
+    """Whether evaluating `expr` does nothing."""
+    if isinstance(expr, Call | Assign | Forget):
+        return False
+    if isinstance(expr, Const | Var):
+        return True
+    if isinstance(expr, Mixed):
+        return all(map(_idle, expr.parts))
+    return all(_idle(part) for part in expr if not isinstance(part, str | int))
+
+
+_STATEMENTS: dict[str, Callable[[_Builder, tree_sitter.Node, int], int]] = {
+    "compound_statement": _Builder._compound,
+    "expression_statement": _Builder._expression,
+    "declaration": _Builder._declaration,
+    "if_statement": _Builder._if,
+    "else_clause": _Builder._compound,
+    "while_statement": _Builder._while,
+    "do_statement": _Builder._do_while,
+    "for_statement": _Builder._for,
+    "switch_statement": _Builder._switch,
+    "return_statement": _Builder._return,
+    "break_statement": _Builder._break,
+    "continue_statement": _Builder._continue,
+    "goto_statement": _Builder._goto,
+    "labeled_statement": _Builder._labelled,
+    "preproc_if": _Builder._preprocessor,
+    "preproc_ifdef": _Builder._preprocessor,
+    "preproc_elif": _Builder._preprocessor,
+    "preproc_else": _Builder._compound,
+}
+_SILENT = frozenset({"comment", "preproc_def", "preproc_function_def", "preproc_call", "preproc_include", ";"})
+_EXPRESSIONS: dict[str, Callable[[_Builder, tree_sitter.Node], Expr]] = {
+    "identifier": _Builder._name,
+    "true": _Builder._name,
+    "false": _Builder._name,
+    "null": _Builder._name,
+    "number_literal": _Builder._number,
+    "field_expression": _Builder._member,
+    "pointer_expression": _Builder._pointer,
+    "unary_expression": _Builder._unary,
+    "binary_expression": _Builder._binary,
+    "comma_expression": _Builder._binary,
+    "assignment_expression": _Builder._assign,
+    "update_expression": _Builder._update,
+    "conditional_expression": _Builder._choice,
+    "cast_expression": _Builder._cast,
+    "parenthesized_expression": _Builder._parts,
+    "expression_statement": _Builder._parts,
+    "call_expression": _Builder._call,
+}
