@@ -171,7 +171,7 @@ _CONSTANT = re.compile(r"[A-Z][A-Z0-9_]*$")
 _GUARDS = frozenset({"guard", "scoped_guard", "scoped_cond_guard", "CLASS", "scoped_class"})
 
 
-TELLING = frozenset({"d_parent", "d_inode", "d_flags", "flags", "f_mode", "d_op", "i_op", "s_op", "d_hash", "pprev"})
+TELLING = frozenset({"d_parent", "d_inode", "d_flags", "flags", "f_mode", "d_op", "i_op", "s_op", "count"})
 """Members whose value the analysis can know, or through which a method is called."""
 
 

@@ -251,6 +251,11 @@ class Words(Protocol):
     def stored(self, paths: Paths, target: Member, object_: str, value: Value, state: State) -> State:
         """The state after a member of a tracked object was set."""
 
+    def counted(
+        self, paths: Paths, operator: str, count: Member, state: State
+    ) -> tuple[list[State], list[State]]:
+        """The states in which ``count OPERATOR 0`` of a reference count is true, and those in which it is not."""
+
     def iterated(self, paths: Paths, call: Expr, name: str, object_: str, state: State) -> State:
         """The state in which a list iterator has bound its variable to `object_`."""
 
@@ -448,6 +453,8 @@ class Paths:
             return (yes, second + no) if isinstance(expr, Both) else (second + yes, no)
         if isinstance(expr, Binary) and expr.operator in _COMPARISONS:
             return self._compare(expr, state)
+        if isinstance(expr, Member) and expr.field == "count":
+            return self.words.counted(self, "!=", expr, state)
         yes, no = [], []
         for s, value in self.eval(expr, state):
             if value.sign & (POSITIVE | NEGATIVE):
@@ -479,6 +486,8 @@ class Paths:
         return FLAGS.get(expr.name, 0) & self.tracked.flags if isinstance(expr, Const) else 0
 
     def _compare(self, expr: Binary, state: State) -> tuple[list[State], list[State]]:
+        if isinstance(expr.left, Member) and expr.left.field == "count" and expr.right == Const(ZERO):
+            return self.words.counted(self, expr.operator, expr.left, state)
         yes, no = [], []
         for s, left in self.eval(expr.left, state):
             for t, right in self.eval(expr.right, s):
@@ -511,7 +520,8 @@ class Paths:
             return [state], []
         for parent, child in ((left.object, right.object), (right.object, left.object)):
             if child and parent == child + "^":  # only the root of a tree is its own parent
-                root = state.cell(child, "root")
+                apart = {(child, "d_lock"), (parent, "d_lock")} <= state.locks  # nobody takes one lock twice
+                root = NO if apart else state.cell(child, "root")
                 equal = [] if root == NO else [state.with_cell(child, "root", YES).unified(child, parent)]
                 return equal, [] if root == YES else [state.with_cell(child, "root", NO)]
         return [state], [state]
@@ -606,12 +616,12 @@ class Paths:
             state = self._bind(self.frames[-1].graph, to.name, value, state)
             return [(state, state.var(to.name))]
         if isinstance(to, Member):
-            return [(self.words.stored(self, to, base.object, value, s), value) for s, base in self._base(to, state)]
+            return [(self.words.stored(self, to, base.object, value, s), value) for s, base in self.base(to, state)]
         if isinstance(to, Deref | Address):
             return [(s, value) for s, _ in self.eval(to.of, state)]
         return [(state, value)]
 
-    def _base(self, member: Member, state: State) -> Outcomes:
+    def base(self, member: Member, state: State) -> Outcomes:
         """The object whose member (or member's member) `member` is."""
         inner = member.base
         while isinstance(inner, Member) and inner.field not in ("d_parent", "d_inode"):
@@ -690,10 +700,21 @@ class Paths:
         found: Outcomes = []
         for s, args in self._arguments(expr, state):
             if not graphs:
-                found.append((s, UNKNOWN))
+                found.append((self._walked(expr, s), UNKNOWN))
             for t, value in (outcome for g in graphs for outcome in self.run(g, args, s)):
                 found.append((s._replace(locks=t.locks, cells=t.cells, marks=t.marks), value))
         return list(dict.fromkeys(found))
+
+    def _walked(self, call: Call, state: State) -> State:
+        """After a call that is not followed: a walk that it did for its caller is over, with references."""
+        types = self.frames[-1].graph.types
+        for arg in call.args if "flags" in self.tracked.cells else ():
+            inner = arg.of if isinstance(arg, Address) else arg
+            name = inner.name if isinstance(inner, Var) else ""
+            object_ = state.var(name).object if types.get(name, ("", 0))[0] == "nameidata" else ""
+            if object_ and state.cell(object_, "flags") is None:
+                state = state.with_cell(object_, "flags", Value(off=FLAGS["LOOKUP_RCU"]))
+        return state
 
     def _arguments(self, call: Call, state: State) -> list[tuple[State, list[Value]]]:
         """The arguments' values; a variable that points to who knows what gets an object of its own first."""

@@ -30,6 +30,7 @@ _MODES = re.compile(r"\|\s*LOOKUP_RCU\s*[,)]|\brcu_read_lock\b")
 _HANDED_OVER = re.compile(r"\bspin_release\s*\(")
 """A lock goes from one variable to another: such a function is taken to return with the locks it was called with."""
 
+_LOCKING = re.compile(r"\bspin_(?:try)?lock\w*\s*\(|\bguard\s*\(|\brcu_read_lock\b")
 _SYSTEM_CALL = re.compile(r"(?:COMPAT_)?SYSCALL_DEFINE\d$")
 _MEMBER = re.compile(r"\(\s*\*\s*(\w+)\s*\)\s*\(")
 
@@ -50,7 +51,7 @@ class GroupOf(NamedTuple):
 
 _DENTRY = re.compile(
     r"\bd_lock\b|\bi_lock\b|\brename_lock\b|\bd_hash\b|->d_inode\b|\blockref_|\bcall_rcu\b|\bkmem_cache_free\b"
-    r"|\bd_child\b|\bd_sib\b|\bd_lru\b|\bDCACHE_ENTRY_TYPE\b|\brcu_read_(?:un)?lock\b"
+    r"|\bd_child\b|\bd_sib\b|\bDCACHE_ENTRY_TYPE\b|\brcu_read_(?:un)?lock\b"
 )
 _WALK = re.compile(
     r"\bLOOKUP_RCU\b|\bMAY_NOT_BLOCK\b|\brcu_read_(?:un)?lock\b|\bvfsmount_lock\b|\b(?:un)?lock_rcu_walk\b"
@@ -67,10 +68,10 @@ GROUPS = (
     ),
     GroupOf(
         "walk",
-        (NAMEI, DCACHE, "fs/posix_acl.c"),
+        (NAMEI, DCACHE, "fs/posix_acl.c", "fs/d_path.c"),
         frozenset(
-            {"d_revalidate", "d_weak_revalidate", "d_hash", "d_compare", "d_manage", "d_automount", "permission"}
-            | {"get_link", "follow_link", "get_acl", "get_inode_acl"}
+            {"d_revalidate", "d_weak_revalidate", "d_hash", "d_compare", "d_manage", "d_automount", "d_dname"}
+            | {"permission", "get_link", "follow_link", "get_acl", "get_inode_acl"}
         ),
         {NAMEI: _WALK},
         Tracked(frozenset({"nameidata", "file"}), frozenset({"flags", "f_mode"}), WALK, False),
@@ -239,7 +240,7 @@ class _Code:
         todo = sorted(start)
         while todo:
             name = todo.pop(0)
-            if name in seen or name not in self.functions:
+            if name in seen or name not in self.functions or _SYSTEM_CALL.match(name):
                 continue
             seen.add(name)
             callers = sorted(c for c in self.callers[name] if not _SYSTEM_CALL.match(c))
@@ -247,7 +248,13 @@ class _Code:
                 todo += callers
             else:
                 found[name] = None
+                todo += [c for c in callers if name in self.direct and c in self.locking]
         return found
+
+    @cached_property
+    def locking(self) -> set[str]:
+        """The functions that take a lock themselves."""
+        return self._with(_LOCKING, self.files)
 
     def matters(self, name: str) -> bool:
         """Whether a call of that name (a function or a method) can do something that is tracked."""

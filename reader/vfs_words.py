@@ -103,6 +103,25 @@ class VfsWords:
     def _unhash(self, paths: Paths, object_: str, state: State) -> State:
         return self.mark(paths, object_, "write dentry hashed", state).with_cell(object_, "hashed", NULL)
 
+    def counted(
+        self, paths: Paths, operator: str, count: Member, state: State
+    ) -> tuple[list[State], list[State]]:
+        """A reference count below zero is that of a dentry that was killed (the flag goes with it)."""
+        if operator not in _KILLED or "d_flags" not in paths.tracked.cells:
+            return [state], [state]
+        found: tuple[list[State], list[State]] = ([], [])
+        for s, base in paths.base(count, state):
+            for into, killed in zip(found, _KILLED[operator], strict=True):
+                if killed is None or not base.object or base.object[0] in "@&":
+                    into.append(s)
+                    continue
+                held, flag = s.cell(base.object, "d_flags") or Value(off=0), FLAGS["DCACHE_DENTRY_KILLED"]
+                on, off = (flag, 0) if killed else (0, flag)
+                if not (held.on & off or held.off & on):
+                    known = held._replace(on=held.on | on, off=held.off | off)
+                    into.append(s.with_cell(base.object, "d_flags", known))
+        return found
+
     def iterated(self, paths: Paths, call: Expr, name: str, object_: str, state: State) -> State:
         """An element of an inode's list of aliases has that inode."""
         known = paths.tracked.cells
@@ -274,14 +293,14 @@ class VfsWords:
         return [(s, swap.get(v, v)) for s, v in self._negative(paths, call, state)]
 
     def _delisted(self, paths: Paths, call: Call, state: State) -> Outcomes:
-        """Something is taken off a list: the hash chain, the parent's list, the LRU list."""
+        """Something is taken off a list: the hash chain, the parent's list."""
         for arg in call.args:
             for s, value in self._bound(paths, arg, state):
                 owner, _, member = value.object[1:].partition("&")
                 last = member.rpartition(".")[2]
                 if member == "d_hash":
                     return [(self._unhash(paths, owner, s), UNKNOWN)]
-                if last in ("d_child", "d_sib") or (last == "d_lru" and not owner.endswith("^")):
+                if last in ("d_child", "d_sib"):
                     return [(self.mark(paths, owner, f"write dentry {last}", s, call.at), UNKNOWN)]
         return [(state, UNKNOWN)]
 
@@ -406,6 +425,13 @@ def _known(object_: str, state: State) -> list[str]:
     return found
 
 
+_KILLED: dict[str, tuple[bool | None, bool | None]] = {
+    "<": (True, False),
+    "!=": (None, False),
+    ">": (False, None),
+}
+"""By comparison with zero: whether the dentry was killed if it is true, and if it is not; None: either."""
+
 _HASHED = ("hashed", YES)
 """Not kept: it would only split paths."""
 
@@ -418,7 +444,6 @@ _UNORDERED = frozenset({"d_delete", "d_init", "d_unalias_trylock", "d_unalias_un
 _HAPPENS = {
     "shrink_dcache_for_umount": "write dentry hashed",
     "evict_inodes": "call evict_inode",
-    "invalidate_inodes": "call evict_inode",
     "bdi_unregister": "gp",
     "bdi_put": "gp",
 }
@@ -446,14 +471,14 @@ _MEANINGS: dict[str, _Meaning] = {
     **_same(VfsWords._positive, "d_really_is_positive"),
     **_same(
         VfsWords._delisted,
-        "__hlist_bl_del hlist_bl_del hlist_bl_del_init list_del list_del_init __list_del_entry __hlist_del hlist_del "
-        "hlist_del_init list_del_rcu list_lru_del list_lru_del_obj list_lru_isolate",
+        "__hlist_bl_del hlist_bl_del hlist_bl_del_init list_del list_del_init __list_del_entry __hlist_del "
+        "hlist_del hlist_del_init list_del_rcu",
     ),
     **_same(VfsWords._call_rcu, "call_rcu"),
     **_same(VfsWords._kfree_rcu, "kfree_rcu"),
     **_same(VfsWords._free, "kmem_cache_free kfree kvfree"),
     **_same(VfsWords._container, "container_of"),
-    **_same(VfsWords._new, "kmem_cache_alloc kmem_cache_zalloc kmem_cache_alloc_lru alloc_inode_sb"),
+    **_same(VfsWords._new, "kmem_cache_alloc kmem_cache_zalloc kmem_cache_alloc_lru alloc_inode_sb kzalloc"),
     **_same(VfsWords._error, "ERR_PTR"),
     **_same(VfsWords._error_of, "PTR_ERR ERR_CAST PTR_ERR_OR_ZERO"),
     **_same(VfsWords._is_error, "IS_ERR"),

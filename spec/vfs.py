@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -44,10 +45,24 @@ class Range:
         return f"from {self.since}" if self.since else f"before {self.until}" if self.until else "all"
 
 
+def _ranged(text: str) -> tuple[Range, str]:
+    """``[A..B] text`` as a range and the text; either end may be left out, and so may the whole range."""
+    match = re.match(r"\[([\d.]*?)\.\.([\d.]*)\]\s*", text)
+    return (Range(match.group(1), match.group(2)), text[match.end() :]) if match else (Range(), text)
+
+
+def _within(texts: Iterable[str], kernel: str) -> Iterator[str]:
+    """Those of `texts` whose range holds `kernel`, without it."""
+    for kernels, text in map(_ranged, texts):
+        if kernels.holds(kernel):
+            yield text
+
+
 @dataclass(frozen=True, slots=True)
 class Callback:
     """A method: whose, whether lockless walk calls it, when it may block (``yes``, ``no``, ``ref-walk``),
-    the VFS's locks around it, its arguments' roles."""
+    the VFS's locks around it, its arguments' roles, and how it is told of RCU mode: by the argument of a
+    role having a flag, being ``true``, or being ``NULL`` (("", "") if it is not)."""
 
     method: str
     of: str
@@ -57,6 +72,7 @@ class Callback:
     prototype: tuple[str, ...]
     purpose: str
     kernels: Range
+    told: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +87,28 @@ class VfsStep:
     note: str = ""
     feature: str = ""
 
+    def __str__(self) -> str:
+        """The step without the value that it writes: ``write dentry d_inode``, ``call d_prune``."""
+        return " ".join(filter(None, (self.verb, self.object, self.field)))
+
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """What one thread of the kernel does, in program order."""
+    """What one thread of the kernel does, in program order.
+
+    For the comparison with a tree: `also` are locks that some callers hold besides; `always` are steps that
+    every path takes before what follows them, `assumed` those that are not looked for (both as `str(step)`);
+    an `optional` sequence need not occur.
+    """
 
     name: str
     title: str
     kernels: Range
     steps: tuple[VfsStep, ...]
+    also: frozenset[str] = frozenset()
+    always: frozenset[str] = frozenset()
+    assumed: frozenset[str] = frozenset()
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +122,9 @@ class Vfs:
     rcu_mask: dict[str, bool]
     shared_types: frozenset[str]
     changes: tuple[tuple[str, str], ...]
+    roles: dict[str, str]
+    undelayed: tuple[tuple[str, str, bool], ...]
+    """(object, flag, whether it is set) of objects that are freed at once because no walk can have seen them."""
 
     def callback(self, method: str) -> Callback | None:
         """The callback named `method`, if this kernel has it."""
@@ -133,6 +165,17 @@ def every_method() -> frozenset[str]:
     return frozenset(c["method"] for c in _data()["callback"])  # type: ignore[attr-defined]
 
 
+def age(kernel: str) -> str:
+    """One line if `kernel` lies outside the kernels that the VFS side was read from; "" if it does not."""
+    read: dict[str, str] = _data()["read"]  # type: ignore[assignment]
+    oldest, newest = read["oldest"], read["newest"]
+    if version(kernel)[:2] > version(newest)[:2]:
+        return f"kernel {kernel} is newer than {newest}, the newest that the rules were read from: those of {newest} are used"
+    if version(kernel) < version(oldest):
+        return f"kernel {kernel} is older than {oldest}, the oldest that the rules were read from: those of {oldest} are used"
+    return ""
+
+
 @cache
 def vfs(kernel: str) -> Vfs:
     """The VFS side for `kernel`. UsageError if it is no version; the newest range serves newer kernels."""
@@ -152,6 +195,7 @@ def vfs(kernel: str) -> Vfs:
                     tuple(c["prototype"]),
                     c["purpose"],
                     kernels,
+                    _told(c.get("told", "")),
                 )
             )
     sequences: dict[str, Sequence] = {}
@@ -161,16 +205,34 @@ def vfs(kernel: str) -> Vfs:
             if s["name"] in sequences:
                 raise SpecificationError(f"spec/vfs.toml: two sequences {s['name']} for kernel {kernel}")
             sequences[s["name"]] = Sequence(
-                s["name"], s["title"], kernels, tuple(_step(t) for t in s["steps"])
+                s["name"],
+                s["title"],
+                kernels,
+                tuple(_step(t) for t in _within(s["steps"], kernel)),
+                *(frozenset(_within(s.get(part, ()), kernel)) for part in ("also", "always", "assumed")),
+                s.get("optional", False),
             )
     runs: dict[str, tuple[tuple[str, str], ...]] = {}
     known = {c.method for c in callbacks}
     for method, places in data["runs"].items():  # type: ignore[attr-defined]
         if method in known:
-            pairs = tuple((p.split(":")[0], p.split(":")[1]) for p in places)
+            pairs = tuple((p.split(":")[0], p.split(":")[1]) for p in _within(places, kernel))
             runs[method] = tuple(p for p in pairs if p[0] in sequences)
     mask = data["rcu_mask"]
     rcu_mask = dict.fromkeys(mask["set"], True) | dict.fromkeys(mask["clear"], False)  # type: ignore[index]
     changes = tuple((c["kernel"], c["what"]) for c in data["change"])  # type: ignore[attr-defined]
     shared = frozenset(data["shared_types"]["names"])  # type: ignore[index]
-    return Vfs(kernel, tuple(callbacks), sequences, runs, rcu_mask, shared, changes)
+    roles = dict(data["roles"])  # type: ignore[call-overload]
+    undelayed = tuple(
+        (u["object"], u["flag"], u["set"])
+        for u in data["undelayed"]  # type: ignore[attr-defined]
+        if Range(u.get("since", ""), u.get("until", "")).holds(kernel)
+    )
+    return Vfs(
+        kernel, tuple(callbacks), sequences, runs, rcu_mask, shared, changes, roles, undelayed
+    )
+
+
+def _told(text: str) -> tuple[str, str]:
+    role, _, how = text.partition(" ")
+    return role, how
