@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ..reader.vfs_side import GROUPS, VfsSide, read
+from ..reader.vfs_side import GROUPS, SUPER, VfsSide, read
 from ..reader.vfs_words import Site
 from ..reader.tree import Tree
 from ..spec.vfs import Callback, Sequence, Vfs, VfsStep
@@ -167,9 +167,8 @@ class _Compare:
                 states = "it is called in " + ", ".join(self._titles(method))
                 yield self._difference(method, "", 0, f"no call of ->{method}() was found", states)
                 continue
-            for site in sites:
-                yield from self._call(callback, site)
-            yield from self._unmatched(method)
+            wrong = [d for site in sites for d in self._call(callback, site)]
+            yield from wrong or self._unmatched(method, sites)
 
     def _only_new(self, method: str) -> bool:
         """Whether the only calls of a method are for objects that nobody else has seen."""
@@ -218,13 +217,14 @@ class _Compare:
         if missing or more:
             yield f"holding {_listed(site.locks)}", f"holding {_listed(stated)} in {sequence.title}"
 
-    def _unmatched(self, method: str) -> Iterator[Difference]:
+    def _unmatched(self, method: str, sites: list[Site]) -> Iterator[Difference]:
         for name, mode in self.side.runs.get(method, ()):
             sequence = self.side.sequence(name)
             if (method, name) not in self.matched and not sequence.optional:
                 how = f"{sequence.title}{' in RCU mode' if mode == 'rcu' else ''}"
                 text = f"no call of ->{method}() is that of {how}"
-                yield self._difference(method, "", 0, text, f"{how} calls it")
+                file = sites[0].file if sites else ""
+                yield self._difference(method, file, 0, text, f"{how} calls it")
 
     def _difference(self, method: str, file: str, line: int, says: str, states: str) -> Difference:
         if not file:
@@ -285,15 +285,22 @@ class _Compare:
         )
 
     def _waits(self) -> Iterator[Difference]:
+        """The grace period at the end of a superblock's shutdown, with its private backing device."""
         if "put_super" in self.left_out:
             return
         sequence = self.side.sequence("generic-shutdown")
-        stated = any(s.verb == "gp" for s in sequence.steps)
-        if stated != ("gp" in self.facts.lines):
-            says = "waits for a grace period" if not stated else "does not wait for a grace period"
-            states = "it does" if stated else "it does not"
-            text = f"{sequence.title} {says} with the private backing device"
-            yield Difference((), (sequence.name,), self._file("put_super"), 0, text, states)
+        stated = {s.function for s in sequence.steps if s.verb == "gp"}
+        sites = [s for s in self.facts.sites if s.what.startswith("gp ") and "call put_super" in s.order]
+        found = {s.what[3:]: s for s in sites}
+        for name in sorted(stated - found.keys()):
+            says = f"no call of {name}() after ->put_super()"
+            yield self._about_sequence(sequence, SUPER, 0, says, f"it waits for a grace period in {sequence.title}")
+        for name in sorted(found.keys() - stated) if not stated else ():
+            says = f"{name}() waits for a grace period after ->put_super()"
+            yield self._about_sequence(sequence, found[name].file, found[name].line, says, "nothing does")
+
+    def _about_sequence(self, sequence: Sequence, file: str, line: int, says: str, states: str) -> Difference:
+        return Difference((), (sequence.name,), file, line, says, states)
 
 
 def _every_method(side: Vfs) -> frozenset[str]:

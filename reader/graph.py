@@ -167,6 +167,9 @@ _SAME = frozenset(
 """Functions and macros whose value is that of their first argument."""
 
 _STORES = frozenset({"WRITE_ONCE", "smp_store_release", "rcu_assign_pointer"})
+_TYPED = re.compile(r"\b(?:offsetof|alloc_percpu)\s*\([^()\n]*\)")
+"""Macros that take a type: a number, as far as this goes."""
+
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9_]*$")
 _GUARDS = frozenset({"guard", "scoped_guard", "scoped_cond_guard", "CLASS", "scoped_class"})
 
@@ -178,15 +181,12 @@ TELLING = frozenset({"d_parent", "d_inode", "d_flags", "flags", "f_mode", "d_op"
 def graph(file: SourceFile, definition: Definition, matters: Callable[[str], bool]) -> Graph:
     """The graph of a function that `file` defines; `matters` says whether a call of a function or method of that
     name can do something that is tracked."""
-    piece = parse(file.text[definition.start : definition.end], definition.start)
+    text = _TYPED.sub(lambda m: "0" + " " * (len(m.group()) - 1), file.text[definition.start : definition.end])
+    piece = parse(text, definition.start)
     builder = _Builder(piece, matters)
     function = next((c for c in piece.root.named_children if c.type == "function_definition"), None)
     body = function.child_by_field_name("body") if function is not None else None
-    problems = tuple(
-        definition.start + e.start_byte
-        for e in errors(piece.root)
-        if any(map(matters, re.findall(r"\w+", piece.string(e)))) or "{" in piece.string(e)
-    )
+    problems = tuple(definition.start + e.start_byte for e in errors(piece.root))
     if function is None or body is None:
         nothing = frozenset[str]()
         problems = problems or (definition.start,)

@@ -89,14 +89,13 @@ GROUPS = (
 @dataclass(frozen=True)
 class VfsSide:
     """What was read. `absent`: files that the tree does not have; `problems`: (group, file, line, what could
-    not be followed); `lines`: where each step of a teardown stands; `members`: by table and member, file, line
+    not be followed); `members`: by table and member, file, line
     and the types of the arguments."""
 
     hashes: tuple[tuple[str, str], ...]
     absent: tuple[str, ...]
     sites: tuple[Site, ...]
     problems: tuple[tuple[str, str, int, str], ...]
-    lines: Mapping[str, tuple[str, int, str]]
     members: Mapping[str, Mapping[str, tuple[str, int, tuple[str, ...]]]]
 
 
@@ -104,15 +103,12 @@ def read(tree: Tree, victims: Mapping[str, int]) -> VfsSide:
     """The facts of a tree; `victims`: which argument of a method is the object that it is called for."""
     sites: dict[Site, None] = {}
     problems: dict[tuple[str, str, int, str], None] = {}
-    lines: dict[str, tuple[str, int, str]] = {}
     used: dict[str, SourceFile] = {}
     for part in GROUPS:
         code = _Code(tuple(f for p in part.files if (f := tree.file(p)) is not None), part)
         used |= {f.path: f for f in code.files}
         words, paths = code.run(victims)
         sites |= words.sites
-        for what, place in words.lines.items():
-            lines.setdefault(what, place)
         problems |= {(part.name, *problem): None for problem in paths.problems}
         problems |= {(part.name, f.path, 1, f"{f.path}: {f.problem}"): None for f in code.files if f.problem}
     headers = [f for p in HEADERS if (f := tree.file(p)) is not None]
@@ -122,7 +118,6 @@ def read(tree: Tree, victims: Mapping[str, int]) -> VfsSide:
         tuple(p for p in FILES if p not in used),
         tuple(sites),
         tuple(problems),
-        lines,
         {table: dict(_members(headers, table)) for table in sorted(TABLES)},
     )
 

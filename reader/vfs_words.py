@@ -24,7 +24,8 @@ _RCU_AGAIN = ("", "rcu, entered again")
 class Site(NamedTuple):
     """A call of a method, or the object's own end, as one path comes to it.
 
-    what    ``call METHOD``, ``defer KIND`` (freed after a grace period) or ``free KIND``
+    what    ``call METHOD``, ``defer KIND`` (freed after a grace period), ``free KIND`` or ``gp FUNCTION`` (waits
+            for a grace period)
     root    the function that the path starts in; `entered`: it is an RCU callback
     locks   what is held: ``dentry d_lock``, ``parent d_lock``, ``inode i_lock``, ``rcu``, ``rename_lock``...
     order   what happened to the object before, in order, as steps of spec/vfs.toml name it
@@ -52,7 +53,6 @@ class VfsWords:
     victims: Mapping[str, int]
     sites: dict[Site, None] = field(default_factory=dict)
     deferred: dict[str, None] = field(default_factory=dict)
-    lines: dict[str, tuple[str, int, str]] = field(default_factory=dict)
     root: str = ""
     entered: bool = False
 
@@ -131,11 +131,8 @@ class VfsWords:
                 return s.with_cell(object_, "d_inode", Value(owner, POSITIVE)) if "d_inode" in known else state
         return state
 
-    def mark(self, paths: Paths, object_: str, what: str, state: State, at: int = -1) -> State:
-        """The state after `what` happened to an object, which is remembered with its place."""
-        graph = paths.frames[-1].graph
-        line = graph.file.line(at if at >= 0 else graph.start)
-        self.lines.setdefault(what, (graph.file.path, line, graph.name))
+    def mark(self, paths: Paths, object_: str, what: str, state: State) -> State:
+        """The state after `what` happened to an object."""
         return state.marked(object_, what) if paths.tracked.order else state
 
     # -- sites -------------------------------------------------------------------------------------
@@ -154,7 +151,7 @@ class VfsWords:
         if method == "d_prune" and object_.endswith("^"):
             return []  # from here on a parent dies as its child did
         if object_ and method not in _UNORDERED:
-            state = self.mark(paths, object_, f"call {method}", state, call.at)
+            state = self.mark(paths, object_, f"call {method}", state)
         return [(state, UNKNOWN)]
 
     def _site(
@@ -256,7 +253,7 @@ class VfsWords:
 
     def _mark_dead(self, paths: Paths, call: Call, state: State) -> Outcomes:
         found = self._object(paths, call.args[0], state)
-        return [(self.mark(paths, o, "lock dentry refcount", s, call.at) if o else s, UNKNOWN) for s, o in found]
+        return [(self.mark(paths, o, "lock dentry refcount", s) if o else s, UNKNOWN) for s, o in found]
 
     def _unhashed(self, paths: Paths, call: Call, state: State) -> Outcomes:
         return self._asked(paths, call, "hashed", NULL, YES, state)
@@ -301,7 +298,7 @@ class VfsWords:
                 if member == "d_hash":
                     return [(self._unhash(paths, owner, s), UNKNOWN)]
                 if last in ("d_child", "d_sib"):
-                    return [(self.mark(paths, owner, f"write dentry {last}", s, call.at), UNKNOWN)]
+                    return [(self.mark(paths, owner, f"write dentry {last}", s), UNKNOWN)]
         return [(state, UNKNOWN)]
 
     def _call_rcu(self, paths: Paths, call: Call, state: State) -> Outcomes:
@@ -326,7 +323,7 @@ class VfsWords:
             if object_ and whole and kind in _KINDS:
                 what = f"{how} {_KINDS[kind]}"
                 self._site(paths, what, object_, (), call.at, s)
-                self.mark(paths, object_, what, s, call.at)
+                self.mark(paths, object_, what, s)
                 s = s.without(object_)
             found.append((s, UNKNOWN))
         return found
@@ -364,10 +361,12 @@ class VfsWords:
     def _happens(self, paths: Paths, call: Call, state: State) -> Outcomes:
         """What the teardown of a superblock calls in other files, as the step that it is."""
         what = _HAPPENS[call.name]
-        return [
-            (self.mark(paths, o, what, s, call.at) if o else s, UNKNOWN)
-            for s, o in self._object(paths, _root(call.args[0]), state)
-        ]
+        found: Outcomes = []
+        for s, object_ in self._object(paths, _root(call.args[0]), state):
+            if object_ and what == "gp":
+                self._site(paths, f"gp {call.name}", object_, (), call.at, s)
+            found.append((self.mark(paths, object_, what, s) if object_ else s, UNKNOWN))
+        return found
 
 
 def _root(expr: Expr) -> Expr:
