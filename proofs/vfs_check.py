@@ -10,46 +10,19 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ..reader.locking_table import document
+from ..reader.tree import Tree
 from ..reader.vfs_side import GROUPS, SUPER, VfsSide, read
 from ..reader.vfs_words import Site
-from ..reader.tree import Tree
 from ..spec.vfs import Callback, Sequence, Vfs, VfsStep
+from .locking_check import check_documentation
+from .verdict import Difference, Kind, SideCheck
 
 ELSEWHERE = frozenset({"d_real", "d_select_inode"})
 """Methods that other files call: only their signatures are compared."""
 
 _NEGATIVE, _ZERO, _POSITIVE = 1, 2, 4
 _BITS = {"LOOKUP_RCU": 1, "MAY_NOT_BLOCK": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One difference. `methods` and `sequences` are what it is about; `unread`: the tree's source could not
-    be followed there. `says` is what the tree does, `states` what the specification states."""
-
-    methods: tuple[str, ...]
-    sequences: tuple[str, ...]
-    file: str
-    line: int
-    says: str
-    states: str
-    unread: bool = False
-
-    @property
-    def text(self) -> str:
-        """The difference in one line, its place first."""
-        place = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
-        return f"{place}{self.says}; the specification: {self.states}" if self.states else f"{place}{self.says}"
-
-
-@dataclass(frozen=True, slots=True)
-class SideCheck:
-    """What the comparison found. `sites` counts what was compared; `absent` are (file that the tree lacks,
-    methods and sequences that were not compared for want of it)."""
-
-    differences: tuple[Difference, ...] = ()
-    absent: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    sites: int = 0
 
 
 def victims(side: Vfs) -> dict[str, int]:
@@ -63,7 +36,7 @@ def victims(side: Vfs) -> dict[str, int]:
 
 
 def check(tree: Tree, side: Vfs) -> SideCheck:
-    """Compare `side` with the source of `tree`."""
+    """Compare `side` with the source of `tree`, and with its documentation."""
     facts = read(tree, victims(side))
     missing = {
         part.name: next(p for p in part.files[:2] if p in facts.absent)
@@ -74,7 +47,12 @@ def check(tree: Tree, side: Vfs) -> SideCheck:
     left_out = {m for part in GROUPS if part.name in missing for m in part.methods}
     compare = _Compare(side, facts, left_out)
     found = dict.fromkeys([*compare.unread(missing), *compare.members(), *compare.calls(), *compare.ends()])
-    return SideCheck(tuple(sorted(found, key=lambda d: (d.file, d.line, d.says))), absent, len(facts.sites))
+    ordered = sorted(found, key=lambda d: (d.file, d.line, d.says))
+    described = check_documentation(tree, side)
+    document_ = document(tree)
+    return SideCheck(
+        (*ordered, *described), absent, len(facts.sites), document_.path if document_ is not None else ""
+    )
 
 
 def _about(side: Vfs, group: str) -> tuple[str, ...]:
@@ -124,7 +102,7 @@ class _Compare:
                 about = _about(self.side, group)
                 methods = tuple(m for m in about if self.side.callback(m))
                 rest = tuple(s for s in about if s not in methods)
-                yield Difference(methods, rest, file, line, f"cannot check: {what}", "", unread=True)
+                yield Difference(Kind.UNREAD, methods, rest, file, line, f"cannot check: {what}")
 
     def members(self) -> Iterator[Difference]:
         """The methods that the tree declares, and their arguments."""
@@ -144,7 +122,7 @@ class _Compare:
                 yield self._declared((method,), file, line, f"struct {table} has no {method}", "it has one")
 
     def _declared(self, methods: tuple[str, ...], file: str, line: int, says: str, states: str) -> Difference:
-        return Difference(methods, (), file, line, says, states)
+        return Difference(Kind.CODE, methods, (), file, line, says, states)
 
     def _fits(self, callback: Callback, types: tuple[str, ...]) -> bool:
         tags = [m.group(1) if (m := re.search(r"\bstruct (\w+)\s*\*", t)) else "" for t in types]
@@ -229,7 +207,7 @@ class _Compare:
     def _difference(self, method: str, file: str, line: int, says: str, states: str) -> Difference:
         if not file:
             file = self._file(method)
-        return Difference((method,), self._ordered(method), file, line, says, states)
+        return Difference(Kind.CODE, (method,), self._ordered(method), file, line, says, states)
 
     def _file(self, method: str) -> str:
         return next((part.files[0] for part in GROUPS if method in part.methods), "")
@@ -300,7 +278,7 @@ class _Compare:
             yield self._about_sequence(sequence, found[name].file, found[name].line, says, "nothing does")
 
     def _about_sequence(self, sequence: Sequence, file: str, line: int, says: str, states: str) -> Difference:
-        return Difference((), (sequence.name,), file, line, says, states)
+        return Difference(Kind.CODE, (), (sequence.name,), file, line, says, states)
 
 
 def _every_method(side: Vfs) -> frozenset[str]:

@@ -45,7 +45,7 @@ class Range:
         return f"from {self.since}" if self.since else f"before {self.until}" if self.until else "all"
 
 
-def _ranged(text: str) -> tuple[Range, str]:
+def ranged(text: str) -> tuple[Range, str]:
     """``[A..B] text`` as a range and the text; either end may be left out, and so may the whole range."""
     match = re.match(r"\[([\d.]*?)\.\.([\d.]*)\]\s*", text)
     return (Range(match.group(1), match.group(2)), text[match.end() :]) if match else (Range(), text)
@@ -53,7 +53,7 @@ def _ranged(text: str) -> tuple[Range, str]:
 
 def _within(texts: Iterable[str], kernel: str) -> Iterator[str]:
     """Those of `texts` whose range holds `kernel`, without it."""
-    for kernels, text in map(_ranged, texts):
+    for kernels, text in map(ranged, texts):
         if kernels.holds(kernel):
             yield text
 
