@@ -72,7 +72,7 @@ def _data(check: SideCheck) -> dict[str, Any]:
     return {
         "differences": rows,
         "absent": [list(a) for a in check.absent],
-        "sites": check.sites,
+        "places": check.places,
         "document": check.document,
     }
 
@@ -92,6 +92,6 @@ def _from_data(data: Any) -> SideCheck | None:
             for row in data["differences"]
         )
         absent = tuple((str(path), tuple(about)) for path, about in data["absent"])
-        return SideCheck(differences, absent, int(data["sites"]), str(data["document"]))
+        return SideCheck(differences, absent, int(data["places"]), str(data["document"]))
     except (TypeError, ValueError, KeyError, AttributeError):
         return None

@@ -198,13 +198,13 @@ class SideCheck:
 
     differences  between its source (or its locking.rst) and the specification
     absent       (file that the tree lacks, the methods and sequences that could not be compared without it)
-    sites        so many ways of calling a method, or of freeing an object, were compared
+    places       so many places that call a method, or free an object, were compared
     document     the locking.rst that was compared; "" if the tree has none
     """
 
     differences: tuple[Difference, ...] = ()
     absent: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    sites: int = 0
+    places: int = 0
     document: str = ""
 
 

@@ -6,19 +6,20 @@ What the reader could not follow counts as one: it is never taken for agreement.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..reader.locking_table import document
 from ..reader.tree import Tree
-from ..reader.vfs_side import GROUPS, SUPER, VfsSide, read
+from ..reader.vfs_side import ELSEWHERE, GROUPS, SUPER, VfsSide, read
 from ..reader.vfs_words import Site
 from ..spec.vfs import Callback, Sequence, Vfs, VfsStep
 from .locking_check import check_documentation
 from .verdict import Difference, Kind, SideCheck
 
-ELSEWHERE = frozenset({"d_real", "d_select_inode"})
+_DECLARED = frozenset({"d_real", "d_select_inode"})
 """Methods that other files call: only their signatures are compared."""
 
 _NEGATIVE, _ZERO, _POSITIVE = 1, 2, 4
@@ -43,15 +44,21 @@ def check(tree: Tree, side: Vfs) -> SideCheck:
         for part in GROUPS
         if set(part.files[:2]) & set(facts.absent)
     }
-    absent = tuple((path, _about(side, name)) for name, path in missing.items())
+    absent = [(path, _about(side, name)) for name, path in missing.items()]
     left_out = {m for part in GROUPS if part.name in missing for m in part.methods}
+    called = {s.what.removeprefix("call ") for s in facts.sites}
+    for path, methods in ELSEWHERE.items():
+        if tree.file(path) is None and not methods & (called | left_out):
+            absent.append((path, tuple(m for m in sorted(methods) if side.callback(m))))
+            left_out |= methods
     compare = _Compare(side, facts, left_out)
     found = dict.fromkeys([*compare.unread(missing), *compare.members(), *compare.calls(), *compare.ends()])
     ordered = sorted(found, key=lambda d: (d.file, d.line, d.says))
     described = check_documentation(tree, side)
     document_ = document(tree)
+    places = {(s.what, s.file, s.line) for s in facts.sites}
     return SideCheck(
-        (*ordered, *described), absent, len(facts.sites), document_.path if document_ is not None else ""
+        (*ordered, *described), tuple(absent), len(places), document_.path if document_ is not None else ""
     )
 
 
@@ -66,7 +73,9 @@ def _held(sequence: Sequence, index: int) -> frozenset[str]:
     """The locks held at a step, as a site names them."""
     held: set[str] = set()
     for step in sequence.steps[:index]:
-        name = "rcu" if step.verb in ("enter", "leave") else f"{step.object} {step.field}".removeprefix("vfs ")
+        name = (
+            "rcu" if step.verb in ("enter", "leave") else f"{step.object} {step.field}".removeprefix("vfs ")
+        )
         if step.verb in ("lock", "enter") and step.field != "refcount":
             held.add(name)
         elif step.verb in ("unlock", "leave"):
@@ -115,8 +124,12 @@ class _Compare:
                 if method in known and not self._fits(known[method], types):
                     states = f"{method}({', '.join(known[method].prototype)})"
                     yield self._declared((method,), file, line, f"{method}({', '.join(types)})", states)
-                elif method not in known and (table == "dentry_operations" or method in _every_method(self.side)):
-                    yield self._declared((method,), file, line, f"struct {table} has {method}", "there is none")
+                elif method not in known and (
+                    table == "dentry_operations" or method in _every_method(self.side)
+                ):
+                    yield self._declared(
+                        (method,), file, line, f"struct {table} has {method}", "there is none"
+                    )
             file, line, _ = next(iter(declared.values()))
             for method in known.keys() - declared.keys():
                 yield self._declared((method,), file, line, f"struct {table} has no {method}", "it has one")
@@ -131,14 +144,14 @@ class _Compare:
     # -- calls of methods ----------------------------------------------------------------------------
 
     def calls(self) -> Iterator[Difference]:
-        """Each way in which the tree calls a method against the ways that are stated, and the other way round."""
+        """The ways in which the tree calls each method against those that are stated."""
         by_method: dict[str, list[Site]] = {}
         for site in self.facts.sites:
             if site.what.startswith("call ") and "new" not in site.known:
                 by_method.setdefault(site.what[5:], []).append(site)
         for callback in self.side.callbacks:
             method = callback.method
-            if method in ELSEWHERE or method in self.left_out:
+            if method in _DECLARED or method in self.left_out:
                 continue
             sites = by_method.get(method, [])
             if not sites and not (method == "d_init" and self._only_new(method)):
@@ -171,11 +184,17 @@ class _Compare:
             text = f"{site.function}() calls ->{callback.method}(): {says}"
             yield self._difference(callback.method, site.file, site.line, text, states)
 
-    def _against(self, callback: Callback, site: Site, sequence: Sequence, mode: str) -> Iterator[tuple[str, str]]:
+    def _against(
+        self, callback: Callback, site: Site, sequence: Sequence, mode: str
+    ) -> Iterator[tuple[str, str]]:
         """What of a site differs from one stated way: pairs of what the tree does and what is stated."""
         if mode == "rcu-callback" or site.entered:
             if (mode == "rcu-callback") != site.entered:
-                yield ("from an RCU callback", "directly") if site.entered else ("directly", "from an RCU callback")
+                yield (
+                    ("from an RCU callback", "directly")
+                    if site.entered
+                    else ("directly", "from an RCU callback")
+                )
             return
         index = next(
             i for i, s in enumerate(sequence.steps) if s.verb == "call" and s.object in (callback.method, "*")
@@ -184,13 +203,20 @@ class _Compare:
         if mode in ("rcu", "ref") and callback.told[0]:
             told = _told(callback, site)
             if told != mode:
-                says = {"rcu": "told of RCU mode", "ref": "not told of RCU mode", "": "told of a mode unknown"}
+                says = {
+                    "rcu": "told of RCU mode",
+                    "ref": "not told of RCU mode",
+                    "": "told of a mode unknown",
+                }
                 yield says[told], says[mode]
         if sequence.steps[index].object != "*":
             yield from _order(site, sequence, index)
 
     def _locks(self, site: Site, stated: frozenset[str], sequence: Sequence) -> Iterator[tuple[str, str]]:
-        needless = {"inode i_lock" if "no inode" in site.known else "", "parent d_lock" if "root" in site.known else ""}
+        needless = {
+            "inode i_lock" if "no inode" in site.known else "",
+            "parent d_lock" if "root" in site.known else "",
+        }
         missing, more = stated - site.locks - needless, site.locks - stated - sequence.also
         if missing or more:
             yield f"holding {_listed(site.locks)}", f"holding {_listed(stated)} in {sequence.title}"
@@ -239,7 +265,9 @@ class _Compare:
                 yield self._difference(method, "", 0, f"no {kind} is freed {how}", f"it is freed {how}")
         yield from self._waits()
 
-    def _end(self, site: Site, kind: str, method: str, stated: list[tuple[Sequence, int]]) -> Iterator[Difference]:
+    def _end(
+        self, site: Site, kind: str, method: str, stated: list[tuple[Sequence, int]]
+    ) -> Iterator[Difference]:
         verb = site.what.split()[0]
         at_once = verb == "free"
         if site.entered or "new" in site.known or (at_once and self._undelayed(site, kind)):
@@ -272,7 +300,9 @@ class _Compare:
         found = {s.what[3:]: s for s in sites}
         for name in sorted(stated - found.keys()):
             says = f"no call of {name}() after ->put_super()"
-            yield self._about_sequence(sequence, SUPER, 0, says, f"it waits for a grace period in {sequence.title}")
+            yield self._about_sequence(
+                sequence, SUPER, 0, says, f"it waits for a grace period in {sequence.title}"
+            )
         for name in sorted(found.keys() - stated) if not stated else ():
             says = f"{name}() waits for a grace period after ->put_super()"
             yield self._about_sequence(sequence, found[name].file, found[name].line, says, "nothing does")
@@ -308,11 +338,13 @@ def _order(site: Site, sequence: Sequence, index: int) -> Iterator[tuple[str, st
     done = [step for step in site.order if step in looked_for and step != here]
     if site.what.startswith(("defer", "free")) and here not in looked_for:
         before = looked_for
+    if here in site.order:
+        yield "for a second time", f"once in {sequence.title}"
     for step in done:
         if step not in before:
             yield f"after it {words[step]}", f"before that, in {sequence.title}"
     ranks = [before.index(step) for step in done if step in before]
-    for one, other in zip(ranks, ranks[1:], strict=False):
+    for one, other in itertools.pairwise(ranks):
         if one > other:
             first, second = words[before[one]], words[before[other]]
             yield f"it {first} before it {second}", f"the other way round in {sequence.title}"

@@ -1,146 +1,43 @@
-"""One C function as a graph of steps, for the path analysis in `reader/paths.py`.
-
-A step evaluates an expression, branches on one, binds the variable of a list iterator, or returns. What the
-analysis cannot use (arithmetic, strings, casts) becomes `OTHER`; calls and assignments in it are kept.
-"""
+"""From one C function to a graph of steps (`reader/steps.py`)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import tree_sitter
 
 from .parse import Parsed, errors, parse
 from .source import Definition, SourceFile
-
-NEGATIVE, ZERO, POSITIVE = 1, 2, 4
-ANY = NEGATIVE | ZERO | POSITIVE
-
-
-class Const(NamedTuple):
-    """A constant: its possible signs, and for a flag its name."""
-
-    sign: int
-    name: str = ""
-
-
-class Var(NamedTuple):
-    name: str
-
-
-class Member(NamedTuple):
-    """``base->field`` or ``base.field``."""
-
-    base: Expr
-    field: str
-
-
-class Address(NamedTuple):
-    of: Expr
-
-
-class Deref(NamedTuple):
-    of: Expr
-
-
-class Call(NamedTuple):
-    """A call of a function or macro by name, or through a member (`name` is ""). `at`: offset in the file."""
-
-    name: str
-    through: Expr | None
-    args: tuple[Expr, ...]
-    at: int
-
-
-class Assign(NamedTuple):
-    """``to OP= value``; `operator` is "" for a plain assignment."""
-
-    to: Expr
-    operator: str
-    value: Expr
-    at: int
-
-
-class Forget(NamedTuple):
-    """The address of a local variable is handed to a call, which may change it."""
-
-    name: str
-
-
-class Not(NamedTuple):
-    of: Expr
-
-
-class Both(NamedTuple):
-    left: Expr
-    right: Expr
-
-
-class Either(NamedTuple):
-    left: Expr
-    right: Expr
-
-
-class Choice(NamedTuple):
-    condition: Expr
-    then: Expr
-    otherwise: Expr
-
-
-class Binary(NamedTuple):
-    """Any other operator of two operands, comparisons and the comma included."""
-
-    operator: str
-    left: Expr
-    right: Expr
-
-
-class Unary(NamedTuple):
-    operator: str
-    of: Expr
-
-
-class Mixed(NamedTuple):
-    """An expression of unknown value, for what its parts do."""
-
-    parts: tuple[Expr, ...] = ()
-
-
-Expr = (
-    Const | Var | Member | Address | Deref | Call | Assign | Forget | Not | Both | Either | Choice | Binary | Unary | Mixed
+from .steps import (
+    NEGATIVE,
+    OTHER,
+    POSITIVE,
+    ZERO,
+    Address,
+    Assign,
+    Binary,
+    Both,
+    Call,
+    Choice,
+    Const,
+    Deref,
+    Either,
+    Expr,
+    Forget,
+    Graph,
+    Member,
+    Mixed,
+    Node,
+    Not,
+    Unary,
+    Var,
+    idle,
+    liveness,
+    shortened,
+    strip,
+    use,
 )
-OTHER = Mixed()
-
-
-class Node(NamedTuple):
-    """A step. kind: ``do`` (then `then`), ``if`` (`then` / `otherwise`), ``any`` (goes both ways), ``bind``
-    (an iteration of a list macro: `then` is the body, `otherwise` what follows), ``return``, ``end``."""
-
-    kind: str
-    expr: Expr = OTHER
-    then: int = -1
-    otherwise: int = -1
-
-
-class Graph(NamedTuple):
-    """A function: its parameters in order, the structure tag and pointer depth of its variables, its nodes.
-    `problems` are the offsets in the file of what did not parse."""
-
-    name: str
-    file: SourceFile
-    start: int
-    parameters: tuple[str, ...]
-    types: dict[str, tuple[str, int]]
-    nodes: list[Node]
-    entry: int
-    problems: tuple[int, ...]
-    live: list[frozenset[str]]
-    """For each node, the variables that it or something after it may read."""
-    through: list[frozenset[str]]
-    """For each node, the variables that are read after it, or again in it, with the values they had before it."""
-
 
 _SAME = frozenset(
     {
@@ -179,149 +76,29 @@ TELLING = frozenset({"d_parent", "d_inode", "d_flags", "flags", "f_mode", "d_op"
 
 
 def graph(file: SourceFile, definition: Definition, matters: Callable[[str], bool]) -> Graph:
-    """The graph of a function that `file` defines; `matters` says whether a call of a function or method of that
-    name can do something that is tracked."""
-    text = _TYPED.sub(lambda m: "0" + " " * (len(m.group()) - 1), file.text[definition.start : definition.end])
-    piece = parse(text, definition.start)
+    """The graph of a function that `file` defines; `matters` says whether a call of a function or method of
+    that name can do something that is tracked."""
+    start = definition.start
+    text = _TYPED.sub(lambda m: "0" + " " * (len(m.group()) - 1), file.text[start : definition.end])
+    piece = parse(text, start)
+    problems = tuple(start + e.start_byte for e in errors(piece.root))
     builder = _Builder(piece, matters)
-    function = next((c for c in piece.root.named_children if c.type == "function_definition"), None)
-    body = function.child_by_field_name("body") if function is not None else None
-    problems = tuple(definition.start + e.start_byte for e in errors(piece.root))
-    if function is None or body is None:
-        nothing = frozenset[str]()
-        problems = problems or (definition.start,)
-        return Graph(definition.name, file, definition.start, (), {}, [Node("end")], 0, problems, [nothing], [nothing])
-    parameters = builder.parameters(function)
-    builder.declare(body)
-    end = builder.add(Node("end"))
-    entry = builder.statement(body, end)
+    try:
+        built = builder.function()
+    except RecursionError:
+        built = None
+    if built is None:
+        nothing, problems = [frozenset[str]()], problems or (start,)
+        return Graph(definition.name, file, start, (), {}, [Node("end")], 0, problems, nothing, nothing)
+    parameters, entry = built
     nodes = builder.nodes
-    uses = [_use(node.expr) for node in nodes]
-    _strip(nodes, uses, _live(nodes, uses)[0])
-    entry = _shortened(nodes, entry)
-    return Graph(
-        definition.name,
-        file,
-        definition.start,
-        parameters,
-        builder.types,
-        builder.nodes,
-        entry,
-        problems + tuple(definition.start + at for at in builder.problems),
-        *_live(nodes, uses),
-    )
-
-
-def _strip(nodes: list[Node], uses: list[_Use], live: list[frozenset[str]]) -> None:
-    """Take assignments of values that nobody reads out of the graph, and conditions that tell nothing."""
-    for number, node in enumerate(nodes):
-        expr = node.expr
-        if isinstance(expr, Assign) and isinstance(expr.to, Var) and node.kind == "do":
-            after = live[node.then]
-            if expr.to.name not in after:
-                nodes[number] = node._replace(expr=OTHER if _idle(expr.value) else expr.value)
-                uses[number] = _use(nodes[number].expr)
-        elif node.kind == "if" and expr == OTHER:
-            nodes[number] = node._replace(kind="any")
-
-
-def _shortened(nodes: list[Node], entry: int) -> int:
-    """Lead every edge past nodes that do nothing; the entry then."""
-    leads = list(range(len(nodes)))
-
-    def end(number: int) -> int:
-        passed = []
-        while True:
-            number = leads[number]
-            node = nodes[number]
-            idle = (node.kind == "do" and node.expr == OTHER) or (node.kind == "any" and node.then == node.otherwise)
-            if not idle or number in passed:
-                break
-            passed.append(number)
-            number = node.then
-        for each in passed:
-            leads[each] = number
-        return number
-
-    changed = True
-    while changed:
-        changed = False
-        for number, node in enumerate(nodes):
-            then = end(node.then) if node.then >= 0 else -1
-            otherwise = end(node.otherwise) if node.otherwise >= 0 else -1
-            if (then, otherwise) != (node.then, node.otherwise):
-                nodes[number] = node._replace(then=then, otherwise=otherwise)
-                changed = True
-    return end(entry)
-
-
-class _Use(NamedTuple):
-    """What a node's expression does with variables: reads, sets whatever happens; whether it calls twice."""
-
-    reads: frozenset[str]
-    writes: frozenset[str]
-    twice: bool
-
-
-def _use(expr: Expr) -> _Use:
-    reads, writes, calls = set[str](), set[str](), list[Call]()
-    _variables(expr, reads, writes, calls)
-    return _Use(frozenset(reads), frozenset(writes), len(calls) > 1)
-
-
-def _live(nodes: list[Node], uses: list[_Use]) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
-    """`Graph.live` and `Graph.through`."""
-    users: list[list[int]] = [[] for _ in nodes]
-    for number, node in enumerate(nodes):
-        if node.then >= 0:
-            users[node.then].append(number)
-        if node.otherwise >= 0:
-            users[node.otherwise].append(number)
-    nothing = frozenset[str]()
-    live = [use.reads for use in uses]
-    through = [nothing for _ in nodes]
-    todo = list(range(len(nodes)))
-    while todo:
-        number = todo.pop()
-        node, use = nodes[number], uses[number]
-        after = live[node.then] if node.then >= 0 else nothing
-        if node.otherwise >= 0:
-            after = after | live[node.otherwise]
-        kept = after - use.writes if use.writes else after
-        through[number] = kept | use.reads if use.twice else kept
-        now = kept | use.reads
-        if now != live[number]:
-            live[number] = now
-            todo += users[number]
-    return live, through
-
-
-def _variables(expr: Expr, reads: set[str], writes: set[str], calls: list[Call]) -> None:
-    """Collect the variables that `expr` reads, those that it sets whatever happens, and its calls."""
-    if isinstance(expr, Var):
-        reads.add(expr.name)
-    elif isinstance(expr, Assign):
-        _variables(expr.value, reads, writes, calls)
-        if isinstance(expr.to, Var) and not expr.operator:
-            if expr.to.name not in reads:
-                writes.add(expr.to.name)
-        else:
-            _variables(expr.to, reads, writes, calls)
-    elif isinstance(expr, Call):
-        reads.add(expr.name)
-        calls.append(expr)
-        for part in (*expr.args, *(() if expr.through is None else (expr.through,))):
-            _variables(part, reads, writes, calls)
-    elif isinstance(expr, Both | Either | Choice):
-        for part in expr:
-            _variables(part, reads, set(), calls)
-    elif isinstance(expr, Mixed):
-        for part in expr.parts:
-            _variables(part, reads, writes, calls)
-    elif not isinstance(expr, Const | Forget):
-        for item in expr:
-            if not isinstance(item, str | int):
-                _variables(item, reads, writes, calls)
+    uses = [use(node.expr) for node in nodes]
+    strip(nodes, uses, liveness(nodes, uses)[0])
+    entry = shortened(nodes, entry)
+    problems += tuple(start + at for at in builder.problems)
+    live, through = liveness(nodes, uses)
+    types = builder.types
+    return Graph(definition.name, file, start, parameters, types, nodes, entry, problems, live, through)
 
 
 class _Builder:
@@ -343,6 +120,16 @@ class _Builder:
 
     def text(self, node: tree_sitter.Node) -> str:
         return self.piece.string(node)
+
+    def function(self) -> tuple[tuple[str, ...], int] | None:
+        """The parameters of the function and where its graph begins; None if the piece is no function."""
+        node = next((c for c in self.piece.root.named_children if c.type == "function_definition"), None)
+        body = node.child_by_field_name("body") if node is not None else None
+        if node is None or body is None:
+            return None
+        parameters = self.parameters(node)
+        self.declare(body)
+        return parameters, self.statement(body, self.add(Node("end")))
 
     # -- declarations ------------------------------------------------------------------------------
 
@@ -382,7 +169,11 @@ class _Builder:
             if declarator.type == "function_declarator":
                 tag = ""
             declarator = declarator.child_by_field_name("declarator") or next(
-                (c for c in declarator.named_children if c.type.endswith("declarator") or c.type == "identifier"),
+                (
+                    c
+                    for c in declarator.named_children
+                    if c.type.endswith("declarator") or c.type == "identifier"
+                ),
                 None,
             )
         name = self.text(declarator) if declarator is not None else ""
@@ -407,7 +198,7 @@ class _Builder:
         return then
 
     def _do(self, expr: Expr, then: int) -> int:
-        return then if _idle(expr) else self.add(Node("do", expr, then))
+        return then if idle(expr) else self.add(Node("do", expr, then))
 
     def _compound(self, node: tree_sitter.Node, then: int) -> int:
         return self.block(node.named_children, then)
@@ -436,8 +227,10 @@ class _Builder:
         second = self.block(alternative.named_children, then) if alternative is not None else then
         return self._branch(condition, first, second)
 
-    def _guarded(self, word: str, node: tree_sitter.Node, condition: tree_sitter.Node | None, then: int) -> int:
-        """``scoped_guard(rcu) { ... }``: its lock is not followed, which whoever looks at the body must know."""
+    def _guarded(
+        self, word: str, node: tree_sitter.Node, condition: tree_sitter.Node | None, then: int
+    ) -> int:
+        """``scoped_guard(rcu) { ... }``: what it holds is told where it is entered."""
         args = (self._parts(condition),) if condition is not None else ()
         return self.add(Node("do", Call(word, None, args, self._at(node)), then))
 
@@ -470,7 +263,9 @@ class _Builder:
         inside = self.statement(body, test) if body is not None else test
         self.breaks.pop()
         self.continues.pop()
-        self.nodes[test] = Node("if", self.expression(condition) if condition is not None else OTHER, inside, then)
+        self.nodes[test] = Node(
+            "if", self.expression(condition) if condition is not None else OTHER, inside, then
+        )
         return inside
 
     def _for(self, node: tree_sitter.Node, then: int) -> int:
@@ -554,7 +349,7 @@ class _Builder:
         return self.piece.offset + node.start_byte
 
     def _mixed(self, node: tree_sitter.Node) -> Expr:
-        parts = tuple(p for p in map(self.expression, node.named_children) if not _idle(p))
+        parts = tuple(p for p in map(self.expression, node.named_children) if not idle(p))
         return Mixed(parts) if parts else OTHER
 
     def _parts(self, node: tree_sitter.Node) -> Expr:
@@ -613,7 +408,7 @@ class _Builder:
         sign = self.text(operator) if operator is not None else ","
         a, b = self.expression(left), self.expression(right)
         if sign in _TOLD and (_dumb(a) or _dumb(b)):
-            parts = tuple(p for p in (a, b) if not _idle(p))
+            parts = tuple(p for p in (a, b) if not idle(p))
             return Mixed(parts) if parts else OTHER
         return Both(a, b) if sign == "&&" else Either(a, b) if sign == "||" else Binary(sign, a, b)
 
@@ -686,7 +481,7 @@ _TOLD = frozenset({"==", "!=", "<", ">", "<=", ">=", "+", "-", "*", "/", "%", "<
 
 
 def _parts_of(exprs: Iterable[Expr]) -> Expr:
-    parts = tuple(e for e in exprs if not _idle(e))
+    parts = tuple(e for e in exprs if not idle(e))
     return Mixed(parts) if parts else OTHER
 
 
@@ -695,17 +490,6 @@ def _dumb(expr: Expr) -> bool:
     if isinstance(expr, Mixed | Deref):
         return True
     return isinstance(expr, Member) and expr.field not in TELLING
-
-
-def _idle(expr: Expr) -> bool:
-    """Whether evaluating `expr` does nothing."""
-    if isinstance(expr, Call | Assign | Forget):
-        return False
-    if isinstance(expr, Const | Var):
-        return True
-    if isinstance(expr, Mixed):
-        return all(map(_idle, expr.parts))
-    return all(_idle(part) for part in expr if not isinstance(part, str | int))
 
 
 _STATEMENTS: dict[str, Callable[[_Builder, tree_sitter.Node, int], int]] = {
@@ -728,7 +512,9 @@ _STATEMENTS: dict[str, Callable[[_Builder, tree_sitter.Node, int], int]] = {
     "preproc_elif": _Builder._preprocessor,
     "preproc_else": _Builder._compound,
 }
-_SILENT = frozenset({"comment", "preproc_def", "preproc_function_def", "preproc_call", "preproc_include", ";"})
+_SILENT = frozenset(
+    {"comment", "preproc_def", "preproc_function_def", "preproc_call", "preproc_include", ";"}
+)
 _EXPRESSIONS: dict[str, Callable[[_Builder, tree_sitter.Node], Expr]] = {
     "identifier": _Builder._name,
     "true": _Builder._name,

@@ -93,7 +93,9 @@ def _bordered(lines: list[str], at: int, start: int) -> Iterator[Row]:
     borders = [i for i in range(at, len(lines)) if _BORDER.match(lines[i])][:3]
     if len(borders) < 3:
         return
-    names = [_cut(" ".join(lines[i] for i in range(at + 1, borders[1])), columns, i) for i in range(len(columns))]
+    names = [
+        _cut(" ".join(lines[i] for i in range(at + 1, borders[1])), columns, i) for i in range(len(columns))
+    ]
     for number in range(borders[1] + 1, borders[2]):
         cells = [_cut(lines[number], columns, i) for i in range(len(columns))]
         row = _ROW.match(lines[number])
@@ -117,7 +119,7 @@ def _plain(lines: list[str], at: int, start: int) -> Iterator[Row]:
         if row is None:
             return
         texts = [t for t in _GAP.split(row.group(2).strip()) if t]
-        if len(texts) == len(head):
+        if len(texts) == len(head) > 1:
             cells = {name: text for (name, _), text in zip(head, texts, strict=True)}
         else:
             cells = _placed(row, head)

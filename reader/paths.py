@@ -4,19 +4,31 @@ The VFS's own files are read with this (`reader/vfs_side.py`), not filesystems. 
 as far as they differ in what is tracked: locks, marks (what happened to an object, in order), cells (a few
 members of a few structures), and local variables as far as they point to tracked objects, carry tracked
 flags or have a known sign. Equal states at one step are one state, so that loops end.
-
-Objects are named: a parameter of a root by its name, what a variable was set to from somewhere unknown by
-``function:variable``, a dentry's parent by ``^`` after the dentry's name and its inode by ``>``. A name that
-is bound anew forgets what was known under it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from .graph import (
+from .pathstate import (
+    FLAGS,
+    NEW,
+    NO,
+    NULL,
+    START,
+    TABLES,
+    UNKNOWN,
+    WALK,
+    YES,
+    State,
+    Tracked,
+    Value,
+    leads,
+    owner_of,
+)
+from .steps import (
     ANY,
     NEGATIVE,
     POSITIVE,
@@ -40,205 +52,19 @@ from .graph import (
     Var,
 )
 
-FLAGS: dict[str, int] = {
-    name: 1 << i
-    for i, name in enumerate(
-        (
-            "LOOKUP_RCU",
-            "MAY_NOT_BLOCK",
-            "FMODE_OPENED",
-            "FMODE_CREATED",
-            "DCACHE_NORCU",
-            "DCACHE_RCUACCESS",
-            "DCACHE_ENTRY_TYPE",
-            "DCACHE_MAY_FREE",
-            "DCACHE_DENTRY_KILLED",
-        )
-    )
-}
-"""The flags that are followed through variables and cells."""
-
-WALK = FLAGS["LOOKUP_RCU"] | FLAGS["MAY_NOT_BLOCK"] | FLAGS["FMODE_OPENED"] | FLAGS["FMODE_CREATED"]
-"""Flags that nobody hands in from outside, or keeps anywhere but in a walk's own data."""
-
-class Tracked(NamedTuple):
-    """What is kept of a state: `objects` are the structures whose objects are told apart, `cells` the members
-    that are followed (``hashed`` and ``root`` stand for what functions say of a dentry), `flags` the flags."""
-
-    objects: frozenset[str]
-    cells: frozenset[str]
-    flags: int
-    order: bool = True
-    """Whether what happened to an object is kept."""
-
 MOST_STATES = 6_000
 """So many states of one activation of a function are looked at before it counts as not followed."""
 
-NEW = "new "
-"""What an allocation yields; the object's name begins so, and nobody else has seen it."""
+MOST_IN_ALL = 200_000
+"""So many states are looked at in all; kernels have some 20 000."""
 
 DEEPEST = 1
 """So many parents above a dentry are followed: the next one dies as this one does."""
 
 
-TABLES = frozenset({"dentry_operations", "inode_operations", "super_operations", "file_system_type"})
-"""Structures of methods."""
-
-
-class Value(NamedTuple):
-    """What a variable or cell holds: an object (or a method, ``@name``), the signs that it can have, which
-    flags are known to be on or off, and, of a masked flag, the cell and flag that it was taken from."""
-
-    object: str = ""
-    sign: int = ANY
-    on: int = 0
-    off: int = WALK
-    test: tuple[str, str, int] | None = None
-
-
-UNKNOWN = Value()
-NULL = Value("", ZERO)
-YES = Value("", POSITIVE)
-NO = Value("", ZERO)
-
-
-class State(NamedTuple):
-    """What is known at one step of one path. `guards` are locks that the function's end drops."""
-
-    env: frozenset[tuple[str, Value]]
-    locks: frozenset[tuple[str, str]]
-    cells: frozenset[tuple[str, str, Value]]
-    marks: tuple[tuple[str, str], ...]
-    guards: frozenset[tuple[str, str]] = frozenset()
-
-    def var(self, name: str) -> Value:
-        """The value of a local variable."""
-        for key, value in self.env:
-            if key == name:
-                return value
-        return UNKNOWN
-
-    def cell(self, object_: str, member: str) -> Value | None:
-        """What a member of an object is known to hold."""
-        for owner, key, value in self.cells:
-            if owner == object_ and key == member:
-                return value
-        return None
-
-    def with_var(self, name: str, value: Value) -> State:
-        """The state after a variable was set."""
-        env = frozenset([item for item in self.env if item[0] != name] + ([] if value == UNKNOWN else [(name, value)]))
-        return State(env, self.locks, self.cells, self.marks, self.guards)
-
-    def with_cell(self, object_: str, member: str, value: Value | None) -> State:
-        """The state after a member of an object was set (None: it is no longer known)."""
-        cells = [c for c in self.cells if c[0] != object_ or c[1] != member]
-        if value is not None:
-            cells.append((object_, member, value))
-        return State(self.env, self.locks, frozenset(cells), self.marks, self.guards)
-
-    def marked(self, object_: str, what: str) -> State:
-        """The state after `what` happened to an object; what happened before stays where it was."""
-        mark = (object_, what)
-        return self if mark in self.marks else self._replace(marks=(*self.marks, mark))
-
-    def locked(self, lock: tuple[str, str]) -> State:
-        """The state with one more lock held."""
-        return self._replace(locks=self.locks | {lock})
-
-    def unlocked(self, lock: tuple[str, str]) -> State:
-        """The state with a lock dropped."""
-        return self._replace(locks=self.locks - {lock})
-
-    def fresh(self, name: str) -> State:
-        """The state with nothing known under `name`: it stands for another object from here on."""
-
-        def other(object_: str) -> bool:
-            return object_ != name and not object_.startswith((name + "^", name + ">"))
-
-        return State(
-            frozenset((n, v) for n, v in self.env if other(v.object)),
-            frozenset(lock for lock in self.locks if other(lock[0])),
-            frozenset(c for c in self.cells if other(c[0]) and other(c[2].object)),
-            tuple(m for m in self.marks if other(m[0])),
-            self.guards,
-        )
-
-    def nameless(self, object_: str) -> State:
-        """The state in which no variable is known to point to an object."""
-        return self._replace(
-            env=frozenset((n, v._replace(object="") if v.object == object_ else v) for n, v in self.env)
-        )
-
-    def without(self, object_: str) -> State:
-        """The state with nothing known of an object: it is gone."""
-        return self._replace(
-            cells=frozenset(c for c in self.cells if c[0] != object_),
-            marks=tuple(m for m in self.marks if m[0] != object_),
-        )
-
-    def reached(self, objects: Iterable[str]) -> frozenset[str]:
-        """`objects`, and those of which something is known that they lead to."""
-        wanted = set(objects)
-        links = [(c[0], c[2].object) for c in self.cells if c[2].object and c[2].object not in wanted]
-        while links:
-            found = {to for owner, to in links if _led(owner, wanted)} - wanted
-            if not found:
-                break
-            wanted |= found
-        return frozenset(wanted)
-
-    def parted(self, objects: Iterable[str]) -> tuple[State, State]:
-        """The state as far as it speaks of some objects (and of what they lead to), and the rest of it."""
-        nothing = frozenset[tuple[str, Value]]()
-        if not self.cells and not self.marks:
-            return State(nothing, self.locks, self.cells, ()), self
-        wanted = self.reached(objects)
-        owners = {c[0] for c in self.cells} | {m[0] for m in self.marks}
-        mine = {o for o in owners if _led(o, wanted)}
-        if len(mine) == len(owners):
-            return State(nothing, self.locks, self.cells, self.marks), START
-        cells = frozenset([c for c in self.cells if c[0] in mine])
-        marks = tuple([m for m in self.marks if m[0] in mine])
-        rest = tuple([m for m in self.marks if m[0] not in mine])
-        return State(nothing, self.locks, cells, marks), State(nothing, self.locks, self.cells - cells, rest)
-
-    def remembering(self, kept: frozenset[str]) -> State:
-        """The state with nothing known of objects that no variable, no lock and none of `kept` leads to."""
-        if not self.cells and not self.marks:
-            return self
-        objects = {_owner(v.object) for _, v in self.env} | {owner for owner, _ in self.locks} | kept
-        mine, _ = self.parted(objects)
-        return mine._replace(env=self.env, guards=self.guards)
-
-    def joined(self, other: State) -> State:
-        """The state with what `other` knows of other objects."""
-        if not other.cells and not other.marks:
-            return self
-        marks = tuple(dict.fromkeys((*other.marks, *self.marks)))
-        return self._replace(cells=self.cells | other.cells, marks=marks)
-
-    def named(self, name: Callable[[str], str]) -> State:
-        """The state with its objects called by other names."""
-        return State(
-            frozenset([(n, v._replace(object=name(v.object)) if v.object else v) for n, v in self.env]),
-            frozenset([(name(o) if o else o, lock) for o, lock in self.locks]),
-            frozenset(
-                [(name(o), m, v._replace(object=name(v.object)) if v.object else v) for o, m, v in self.cells]
-            ),
-            tuple(dict.fromkeys([(name(o), what) for o, what in self.marks])),
-            self.guards,
-        )
-
-    def unified(self, one: str, other: str) -> State:
-        """The state in which `other` turned out to be the object `one`."""
-        return self.named(lambda object_: one if object_ == other else object_)
-
-
 _FLAGS = {"d_flags": 0, "flags": FLAGS["LOOKUP_RCU"], "f_mode": 0}
 """Members that hold flags, with those flags that they hold before anybody has set them (any value)."""
 
-START = State(frozenset(), frozenset(), frozenset(), ())
 Outcomes = list[tuple[State, Value]]
 
 
@@ -254,7 +80,7 @@ class Words(Protocol):
     def counted(
         self, paths: Paths, operator: str, count: Member, state: State
     ) -> tuple[list[State], list[State]]:
-        """The states in which ``count OPERATOR 0`` of a reference count is true, and those in which it is not."""
+        """The states in which ``count OPERATOR 0`` of a reference count is true, and those in which not."""
 
     def iterated(self, paths: Paths, call: Expr, name: str, object_: str, state: State) -> State:
         """The state in which a list iterator has bound its variable to `object_`."""
@@ -279,14 +105,16 @@ class Frame:
 
 @dataclass
 class Paths:
-    """Runs functions. `find` gives the graphs of a function that is to be followed (one for each definition), by
-    name and the state in which it is called; `methods` are the members of operations tables whose calls matter."""
+    """Runs functions. `find` gives the graphs of a function that is to be followed (one for each definition),
+    by name and the state in which it is called; `methods` are the members of operations tables whose calls
+    matter."""
 
     find: Callable[[str, State], tuple[Graph, ...]]
     words: Words
     methods: frozenset[str]
     tracked: Tracked
     frames: list[Frame] = field(default_factory=list)
+    states: int = 0
     results: dict[tuple[object, ...], Outcomes] = field(default_factory=dict)
     active: dict[tuple[object, ...], bool] = field(default_factory=dict)
     problems: dict[tuple[str, int, str], None] = field(default_factory=dict)
@@ -299,7 +127,9 @@ class Paths:
         for name in graph.parameters:
             tag, depth = graph.types.get(name, ("", 0))
             tracked = depth == 1 and tag in self.tracked.objects
-            args.append(Value(name, POSITIVE) if tracked else Value("", ANY & ~NEGATIVE) if depth else UNKNOWN)
+            args.append(
+                Value(name, POSITIVE) if tracked else Value("", ANY & ~NEGATIVE) if depth else UNKNOWN
+            )
             if tag == "nameidata" and "flags" in self.tracked.cells:
                 state = state.with_cell(name, "flags", Value(off=FLAGS["LOOKUP_RCU"]))
         self.run(graph, args, state)
@@ -310,17 +140,17 @@ class Paths:
         What is known of objects that the function is not handed stays as it is, and what only it could know
         of is forgotten.
         """
-        mine, others = state.parted(_owner(v.object) for v in args if v.object)
+        mine, others = state.parted(owner_of(v.object) for v in args if v.object)
         kept = frozenset[str]()
         if self.frames:
             frame = self.frames[-1]
             live = frame.graph.through[frame.at]
-            kept = frame.kept | {_owner(v.object) for name, v in state.env if name in live and v.object}
+            kept = frame.kept | {owner_of(v.object) for name, v in state.env if name in live and v.object}
         return [(s.joined(others), value) for s, value in self._summary(graph, args, mine, kept)]
 
     def _summary(self, graph: Graph, args: list[Value], state: State, kept: frozenset[str]) -> Outcomes:
-        handed = state.reached(_owner(v.object) for v in args if v.object)
-        kept = frozenset(o for o in kept if _led(o, handed))
+        handed = state.reached(owner_of(v.object) for v in args if v.object)
+        kept = frozenset(o for o in kept if leads(o, handed))
         key = (graph.file.path, graph.start, tuple(args), state.locks, state.cells, state.marks, kept)
         if key in self.active:
             self.active[key] = True
@@ -383,7 +213,8 @@ class Paths:
                     continue
             seen.add(here)
             frame.at = at
-            if len(seen) > MOST_STATES:
+            self.states += 1
+            if len(seen) > MOST_STATES or self.states > MOST_IN_ALL:
                 raise TooMany
             node = graph.nodes[at]
             if node.kind == "do":
@@ -507,7 +338,9 @@ class Paths:
             return state.with_var(expr.name, value._replace(sign=signs))
         return state
 
-    def _equal(self, left: Value, right: Value, state: State, expr: Binary) -> tuple[list[State], list[State]]:
+    def _equal(
+        self, left: Value, right: Value, state: State, expr: Binary
+    ) -> tuple[list[State], list[State]]:
         """States in which two values are equal, and those in which they differ."""
         for one, other, place in ((left, right, expr.left), (right, left, expr.right)):
             if other.sign == ZERO and not other.object:
@@ -547,7 +380,7 @@ class Paths:
         return [(state, state.var(expr.name))]
 
     def _member(self, expr: Member, state: State) -> Outcomes:
-        if expr.field in self.methods and self._table(expr.base):
+        if expr.field in self.methods and self._table(expr.base, expr.field):
             sign = POSITIVE if expr.field.startswith("d_") else ANY
             return [(s, Value("@" + expr.field, sign)) for s, _ in self.eval(expr.base, state)]
         found: Outcomes = []
@@ -555,10 +388,11 @@ class Paths:
             found += self._load(base.object, expr.field, s)
         return found
 
-    def _table(self, base: Expr) -> bool:
+    def _table(self, base: Expr, member: str) -> bool:
         """Whether `base` is a table of methods, or the inode that keeps one of them itself."""
         if isinstance(base, Var):
-            return self.frames[-1].graph.types.get(base.name, ("", 0))[0] in TABLES or base.name == "inode"
+            tag = self.frames[-1].graph.types.get(base.name, ("", 0))[0]
+            return tag in TABLES or (tag == "inode" and member == "free_inode")
         return isinstance(base, Member) and base.field in ("d_op", "i_op", "s_op")
 
     def _load(self, object_: str, member: str, state: State) -> Outcomes:
@@ -574,7 +408,10 @@ class Paths:
             if held is not None:
                 return [(state, held)]
             some = Value(object_ + ">", POSITIVE)
-            if (some.object, "i_lock") in state.locks:  # whoever has read it and taken its lock finds it there
+            if (
+                some.object,
+                "i_lock",
+            ) in state.locks:  # whoever has read it and taken its lock finds it there
                 return [(state.with_cell(object_, "d_inode", some), some)]
             return [(state.with_cell(object_, "d_inode", v), v) for v in (NULL, some)]
         if member in _FLAGS and member in self.tracked.cells:
@@ -592,7 +429,8 @@ class Paths:
             return [(s, v._replace(sign=POSITIVE)) for s, v in self.eval(inner, state)]
         path = ".".join(reversed(members))
         return [
-            (s, Value(f"&{v.object}&{path}" if v.object else "", POSITIVE)) for s, v in self.eval(inner, state)
+            (s, Value(f"&{v.object}&{path}" if v.object else "", POSITIVE))
+            for s, v in self.eval(inner, state)
         ]
 
     def _deref(self, expr: Deref, state: State) -> Outcomes:
@@ -616,7 +454,10 @@ class Paths:
             state = self._bind(self.frames[-1].graph, to.name, value, state)
             return [(state, state.var(to.name))]
         if isinstance(to, Member):
-            return [(self.words.stored(self, to, base.object, value, s), value) for s, base in self.base(to, state)]
+            return [
+                (self.words.stored(self, to, base.object, value, s), value)
+                for s, base in self.base(to, state)
+            ]
         if isinstance(to, Deref | Address):
             return [(s, value) for s, _ in self.eval(to.of, state)]
         return [(state, value)]
@@ -667,7 +508,9 @@ class Paths:
             return Value("", POSITIVE if some else ANY, left.on | right.on, left.off & right.off)
         if operator == "&":
             on, off = left.on & right.on, left.off | right.off
-            mask = right.on if right.on | right.off == every else left.on if left.on | left.off == every else 0
+            mask = (
+                right.on if right.on | right.off == every else left.on if left.on | left.off == every else 0
+            )
             if left.sign == ZERO or right.sign == ZERO or (mask and mask & off == mask):
                 return Value("", ZERO, 0, every | WALK)
             return Value("", POSITIVE if on else ZERO | POSITIVE, on, off)
@@ -734,21 +577,6 @@ class Paths:
         return found
 
 
-def _owner(object_: str) -> str:
-    """The object that a value points to, or into."""
-    return object_[1:].partition("&")[0] if object_.startswith("&") else object_
-
-
-def _led(object_: str, objects: Collection[str]) -> bool:
-    """Whether one of `objects` is, or leads to, an object: its parent, its inode."""
-    while True:
-        if object_ in objects:
-            return True
-        if not object_ or object_[-1] not in "^>":
-            return False
-        object_ = object_[:-1]
-
-
 def _flat(expr: Expr) -> Iterator[Expr]:
     """The parts of a comma expression."""
     if isinstance(expr, Binary) and expr.operator == ",":
@@ -764,7 +592,8 @@ def _flat(expr: Expr) -> Iterator[Expr]:
 def _known(value: Value, flag: int, truth: bool) -> Value:
     """`value` with a flag known to be on, or off."""
     return value._replace(
-        on=value.on | flag if truth else value.on & ~flag, off=value.off & ~flag if truth else value.off | flag
+        on=value.on | flag if truth else value.on & ~flag,
+        off=value.off & ~flag if truth else value.off | flag,
     )
 
 

@@ -1,9 +1,9 @@
 """What the VFS of a tree does around the callbacks, as facts: sites with the locks held and the order so far.
 
-fs/dcache.c, fs/namei.c, fs/super.c, fs/inode.c (and fs/posix_acl.c) are read in three groups: the life of a
-dentry, path walk, and the teardown of inodes and superblocks. In each, functions that lead to a call of one of
-the group's methods are run from where nothing is held (`reader/paths.py`). `proofs/vfs_check.py` sets the
-facts against `spec/vfs.toml`.
+fs/dcache.c, fs/namei.c, fs/super.c, fs/inode.c (and fs/posix_acl.c, fs/d_path.c) are read in three groups:
+the life of a dentry, path walk, and the teardown of inodes and superblocks. In each, functions that lead to
+a call of one of the group's methods are run from where nothing is held (`reader/paths.py`).
+`proofs/vfs_check.py` sets the facts against `spec/vfs.toml`.
 """
 
 from __future__ import annotations
@@ -15,22 +15,32 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from .graph import Graph, graph
-from .paths import FLAGS, TABLES, WALK, Paths, State, Tracked
+from .graph import graph
+from .paths import Paths
+from .pathstate import FLAGS, TABLES, WALK, State, Tracked
 from .source import Definition, SourceFile
+from .steps import Graph
 from .tree import Tree
 from .vfs_words import Site, VfsWords
 
 DCACHE, NAMEI, SUPER, INODE = FILES = ("fs/dcache.c", "fs/namei.c", "fs/super.c", "fs/inode.c")
+ELSEWHERE: dict[str, frozenset[str]] = {
+    "fs/d_path.c": frozenset({"d_dname"}),
+    "fs/posix_acl.c": frozenset({"get_acl", "get_inode_acl"}),
+}
+"""What newer kernels call in a file of its own, and older ones in the four above."""
+
 HEADERS = ("include/linux/dcache.h", "include/linux/fs.h", "include/linux/fs/super_types.h")
 
 _CALLED = re.compile(r"\b(\w+)\s*\(")
 _STARTS = re.compile(r"\|\s*LOOKUP_RCU\s*[,)]")
 _MODES = re.compile(r"\|\s*LOOKUP_RCU\s*[,)]|\brcu_read_lock\b")
 _HANDED_OVER = re.compile(r"\bspin_release\s*\(")
-"""A lock goes from one variable to another: such a function is taken to return with the locks it was called with."""
+"""A lock goes from one variable to another: such a function is taken to return with the locks that it was
+called with."""
 
 _LOCKING = re.compile(r"\bspin_(?:try)?lock\w*\s*\(|\bguard\s*\(|\brcu_read_lock\b")
+_CALL_RCU = re.compile(r"\bcall_rcu\w*\s*\([^;]*?,\s*(\w+)\s*\)\s*;")
 _SYSTEM_CALL = re.compile(r"(?:COMPAT_)?SYSCALL_DEFINE\d$")
 _MEMBER = re.compile(r"\(\s*\*\s*(\w+)\s*\)\s*\(")
 
@@ -62,13 +72,17 @@ GROUPS = (
     GroupOf(
         "dentry",
         (DCACHE,),
-        frozenset({"d_delete", "d_init", "d_prune", "d_iput", "d_release", "d_unalias_trylock", "d_unalias_unlock"}),
+        frozenset(
+            {"d_delete", "d_init", "d_prune", "d_iput", "d_release", "d_unalias_trylock", "d_unalias_unlock"}
+        ),
         {DCACHE: _DENTRY},
-        Tracked(frozenset({"dentry", "inode"}), frozenset({"d_inode", "d_flags", "hashed", "root"}), DCACHE_FLAGS),
+        Tracked(
+            frozenset({"dentry", "inode"}), frozenset({"d_inode", "d_flags", "hashed", "root"}), DCACHE_FLAGS
+        ),
     ),
     GroupOf(
         "walk",
-        (NAMEI, DCACHE, "fs/posix_acl.c", "fs/d_path.c"),
+        (NAMEI, DCACHE, *ELSEWHERE),
         frozenset(
             {"d_revalidate", "d_weak_revalidate", "d_hash", "d_compare", "d_manage", "d_automount", "d_dname"}
             | {"permission", "get_link", "follow_link", "get_acl", "get_inode_acl"}
@@ -122,7 +136,9 @@ def read(tree: Tree, victims: Mapping[str, int]) -> VfsSide:
     )
 
 
-def _members(headers: Iterable[SourceFile], table: str) -> Iterator[tuple[str, tuple[str, int, tuple[str, ...]]]]:
+def _members(
+    headers: Iterable[SourceFile], table: str
+) -> Iterator[tuple[str, tuple[str, int, tuple[str, ...]]]]:
     """The methods that a structure of function pointers declares, with the types of their arguments."""
     for file in headers:
         body = re.search(rf"^struct {table} \{{$(.*?)^\}}", file.code, re.M | re.S)
@@ -144,6 +160,7 @@ class _Code:
         self.entered: set[str] = set()
         self.skipped: dict[str, None] = {}
         self._graphs: dict[str, tuple[Graph, ...]] = {}
+        self._local: dict[str, bool] = {}
 
     @cached_property
     def functions(self) -> dict[str, list[tuple[SourceFile, Definition]]]:
@@ -202,7 +219,8 @@ class _Code:
     def direct(self) -> set[str]:
         """The functions that call a method of the group themselves."""
         methods = "|".join(sorted(self.part.methods - {"d_hash"}))
-        return self._with(re.compile(rf"->\s*(?:{methods})\b|\bd_op->\s*d_hash\b"), self.files)
+        hashing = r"|\bd_op->\s*d_hash\b" if "d_hash" in self.part.methods else ""
+        return self._with(re.compile(rf"->\s*(?:{methods})\b{hashing}"), self.files)
 
     @cached_property
     def reaching(self) -> set[str]:
@@ -218,10 +236,12 @@ class _Code:
         return self._above(found - self._with(_HANDED_OVER, self.files))
 
     def _static(self, name: str) -> bool:
-        return all(
-            re.search(r"\bstatic\b|\bSTATIC\b", file.code[d.start : d.start + 160].split("(")[0])
-            for file, d in self.functions[name]
-        )
+        if name not in self._local:
+            self._local[name] = all(
+                re.search(r"\bstatic\b", file.code[d.start : d.start + 160].split("(")[0])
+                for file, d in self.functions[name]
+            )
+        return self._local[name]
 
     @cached_property
     def modes(self) -> set[str]:
@@ -238,6 +258,8 @@ class _Code:
             if name in seen or name not in self.functions or _SYSTEM_CALL.match(name):
                 continue
             seen.add(name)
+            if name in self.rcu_callbacks:
+                continue
             callers = sorted(c for c in self.callers[name] if not _SYSTEM_CALL.match(c))
             if self._static(name) and callers and name not in self.modes:
                 todo += callers
@@ -245,6 +267,12 @@ class _Code:
                 found[name] = None
                 todo += [c for c in callers if name in self.direct and c in self.locking]
         return found
+
+    @cached_property
+    def rcu_callbacks(self) -> dict[str, None]:
+        """The functions that are handed to call_rcu()."""
+        found = (m.group(1) for f in self.files for m in _CALL_RCU.finditer(f.code))
+        return dict.fromkeys(name for name in found if name in self.functions)
 
     @cached_property
     def locking(self) -> set[str]:
@@ -300,11 +328,17 @@ class _Code:
                 self._root(words, paths, name)
                 todo += [n for n in self.skipped if n not in done and n not in todo]
         words.entered = True
-        for name in list(words.deferred):
+        paths.results.clear()
+        for name in self.rcu_callbacks:
             self._root(words, paths, name)
         return words, paths
 
     def _root(self, words: VfsWords, paths: Paths, name: str) -> None:
         words.root = name
         for each in self.graphs(name):
-            paths.root(each)
+            try:
+                paths.root(each)
+            except RecursionError:
+                paths.problem(each, each.start, f"{name}() is nested too deeply to follow")
+                paths.active.clear()
+                paths.frames.clear()

@@ -1,4 +1,4 @@
-"""What the words of the VFS's own code mean to the path analysis: locks, lists, frees, and the sites to report.
+"""What the words of the VFS's own code mean to the path analysis: locks, lists, frees, calls of methods.
 
 Functions are known here by name where they are primitives that headers define (``spin_lock()``,
 ``call_rcu()``), never functions of the VFS files themselves: those are followed.
@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .graph import ANY, NEGATIVE, POSITIVE, ZERO, Address, Call, Expr, Member, Var
-from .paths import FLAGS, NEW, NO, NULL, UNKNOWN, YES, Outcomes, Paths, State, Value
+from .paths import Outcomes, Paths
+from .pathstate import FLAGS, NEW, NO, NULL, UNKNOWN, YES, State, Value
+from .steps import ANY, NEGATIVE, POSITIVE, ZERO, Address, Call, Expr, Member, Var
 
 LOCKS = {"d_lock": "d_lock", "d_lockref.lock": "d_lock", "i_lock": "i_lock"}
 """Locks of objects, by the path of members that leads to them."""
@@ -24,8 +25,8 @@ _RCU_AGAIN = ("", "rcu, entered again")
 class Site(NamedTuple):
     """A call of a method, or the object's own end, as one path comes to it.
 
-    what    ``call METHOD``, ``defer KIND`` (freed after a grace period), ``free KIND`` or ``gp FUNCTION`` (waits
-            for a grace period)
+    what    ``call METHOD``, ``defer KIND`` (freed after a grace period), ``free KIND``, or ``gp FUNCTION``
+            (waits for a grace period)
     root    the function that the path starts in; `entered`: it is an RCU callback
     locks   what is held: ``dentry d_lock``, ``parent d_lock``, ``inode i_lock``, ``rcu``, ``rename_lock``...
     order   what happened to the object before, in order, as steps of spec/vfs.toml name it
@@ -52,7 +53,6 @@ class VfsWords:
 
     victims: Mapping[str, int]
     sites: dict[Site, None] = field(default_factory=dict)
-    deferred: dict[str, None] = field(default_factory=dict)
     root: str = ""
     entered: bool = False
 
@@ -128,7 +128,9 @@ class VfsWords:
         for s, value in paths.eval(call, state) if isinstance(call, Address) else ():
             owner, _, member = value.object[1:].partition("&")
             if member == "i_dentry":
-                return s.with_cell(object_, "d_inode", Value(owner, POSITIVE)) if "d_inode" in known else state
+                return (
+                    s.with_cell(object_, "d_inode", Value(owner, POSITIVE)) if "d_inode" in known else state
+                )
         return state
 
     def mark(self, paths: Paths, object_: str, what: str, state: State) -> State:
@@ -146,7 +148,9 @@ class VfsWords:
         told = []
         for value in args:
             held = state.cell(value.object, "flags") if value.object else None
-            told.append((value.sign, held.on, held.off) if held is not None else (value.sign, value.on, value.off))
+            told.append(
+                (value.sign, held.on, held.off) if held is not None else (value.sign, value.on, value.off)
+            )
         self._site(paths, f"call {method}", object_, tuple(told), call.at, state)
         if method == "d_prune" and object_.endswith("^"):
             return []  # from here on a parent dies as its child did
@@ -155,7 +159,13 @@ class VfsWords:
         return [(state, UNKNOWN)]
 
     def _site(
-        self, paths: Paths, what: str, object_: str, args: tuple[tuple[int, int, int], ...], at: int, state: State
+        self,
+        paths: Paths,
+        what: str,
+        object_: str,
+        args: tuple[tuple[int, int, int], ...],
+        at: int,
+        state: State,
     ) -> None:
         graph = paths.frames[-1].graph
         site = Site(
@@ -272,7 +282,10 @@ class VfsWords:
             if member == "root" and (object_ + "^", "d_lock") in s.locks:
                 held = NO  # whoever holds the parent's lock keeps it the parent
             if held is None:
-                known = [(s.with_cell(object_, member, v) if object_ and (member, v) != _HASHED else s, v) for v in (yes, no)]
+                known = [
+                    (s.with_cell(object_, member, v) if object_ and (member, v) != _HASHED else s, v)
+                    for v in (yes, no)
+                ]
             else:
                 known = [(s, held)]
             found += [(t, YES if v == yes else NO) for t, v in known]
@@ -302,8 +315,6 @@ class VfsWords:
         return [(state, UNKNOWN)]
 
     def _call_rcu(self, paths: Paths, call: Call, state: State) -> Outcomes:
-        if len(call.args) > 1 and isinstance(call.args[1], Var):
-            self.deferred[call.args[1].name] = None
         return self._ended(paths, call, "defer", call.args[0], state)
 
     def _kfree_rcu(self, paths: Paths, call: Call, state: State) -> Outcomes:
@@ -413,7 +424,11 @@ def _known(object_: str, state: State) -> list[str]:
     found = []
     if object_.startswith(NEW):
         found.append("new")
-    for member, value, word in (("d_inode", NULL, "no inode"), ("hashed", NULL, "unhashed"), ("root", YES, "root")):
+    for member, value, word in (
+        ("d_inode", NULL, "no inode"),
+        ("hashed", NULL, "unhashed"),
+        ("root", YES, "root"),
+    ):
         held = state.cell(object_, member)
         if held is not None and held.sign == value.sign:
             found.append(word)

@@ -118,7 +118,7 @@ def _side(check: SideCheck) -> dict[str, Any]:
         "differences": [asdict(d) | {"kind": d.kind.value} for d in check.differences],
         "unchecked": [{"file": path, "about": list(about)} for path, about in check.absent],
         "documentation": check.document,
-        "compared": check.sites,
+        "compared": check.places,
     }
 
 

@@ -87,7 +87,7 @@ _HEADS = {
 
 def _compared(check: SideCheck, width: int, paint: Paint) -> list[str]:
     """How the tree's source and its locking.rst compare with the VFS side of the specification."""
-    said = f"Compared with the tree: {check.sites} ways in which its source calls a method or frees an object"
+    said = f"Compared with the tree: {check.places} places where its source calls a method or frees an object"
     lines = _wrapped(f"{said}, and {check.document or 'no documentation (there is none)'}.", width)
     for path, about in check.absent:
         lines += _wrapped(f"Not compared, as the tree has no {path}: {', '.join(about)}.", width)
