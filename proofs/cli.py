@@ -248,7 +248,11 @@ def check(
 @_format
 @_output
 def contract(kernel: str | None, linux: Path | None, form: str, output: Path | None) -> int:
-    """Print the clauses of the contract and the callback table of a kernel version."""
+    """Print the clauses of the contract and the callback table of a kernel version.
+
+    With a tree: also where its source, its locking.rst and the specification of what the VFS does around a
+    callback disagree. The exit status is 1 if they do.
+    """
     from ..report.output import check_target, emit
     from .engine import contract_answer
 
@@ -262,7 +266,7 @@ def contract(kernel: str | None, linux: Path | None, form: str, output: Path | N
         from ..report.tables import render_contract
 
         emit(render_contract(answer, **_look(output)), output)
-    return 0
+    return answer.status
 
 
 @click.command("overlap", context_settings=SETTINGS)

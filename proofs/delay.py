@@ -105,6 +105,9 @@ def _counted(program: Program, event: Event) -> bool:
     return bool(event.guard) and all(any(p and requires(n) for n, p in cube) for cube in event.guard)
 
 
+_WALK = frozenset({"enter", "leave", "call", "lock", "unlock"})
+"""The steps of a lockless walk that matter, beside the read that finds the victim."""
+
 _ALIVE = "while a dentry or an inode is torn down its superblock is alive and holds references of its own"
 
 
@@ -380,7 +383,7 @@ def _delay_scenario(
         {"*": [Part(walker, roles, walker_wants, of_walker, walker.method)]},
         victim=kind,
         features=frozenset({kind}),
-        keep=lambda s: s.verb in ("enter", "leave", "call") or (s.object, s.field) == FOUND[kind],
+        keep=lambda s: s.verb in _WALK or (s.object, s.field) == FOUND[kind],
     )
     functions = (*dict.fromkeys(p.function for p in teardown if p.method == method), walker.function)
     return Obligation(

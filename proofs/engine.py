@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,14 @@ from ..errors import InputError, UsageError
 from ..spec.contract import clauses
 from ..spec.modelfile import load
 from ..spec.program import Source
-from ..spec.vfs import version, vfs
+from ..spec.vfs import age, version, vfs
 from .cache import Cache
+from .doubt import checked, doubted
 from .gather import Answer, Notes, gather
 from .kept import Kept, kept, kept_kernel, kept_text, kernels
 from .request import Request
 from .sources import KernelTree, sources
-from .verdict import ClauseEntry, ContractAnswer, ModelText, OverlapAnswer, Report
+from .verdict import ClauseEntry, ContractAnswer, Kind, ModelText, OverlapAnswer, Report, SideCheck
 from .work import Task, model_key
 
 if TYPE_CHECKING:
@@ -66,8 +68,11 @@ def run(request: Request) -> Report:
         raise UsageError("name a filesystem, or --all")
     kernel = _any_kernel(request) if request.linux else kept_kernel(request.kernel)
     wanted = request.clauses or clause_ids()
-    answers = _gathered(request, kernel, wanted)
-    results = tuple(r for a in answers for r in a.all(wanted))
+    with ThreadPoolExecutor(1) as aside:  # the workers have the other processors
+        asked = aside.submit(_side_check, request, kernel)
+        answers = _gathered(request, kernel, wanted)
+        side = asked.result()
+    results = tuple(doubted(r, side, kernel) if side else r for a in answers for r in a.all(wanted))
     heads = [h for a in answers for h in a.heads]
     if not heads and not results:
         where = request.linux if request.filesystems or request.everything else request.module
@@ -77,7 +82,7 @@ def run(request: Request) -> Report:
         kernel,
         str(request.linux or ""),
         results,
-        (),
+        _messages(kernel, side) if side else (),
         time.monotonic() - started,
         {
             "tables": len({(r.filesystem, r.table) for r in results}),
@@ -90,6 +95,22 @@ def run(request: Request) -> Report:
         tuple(h.understood for h in heads),
         str(request.module or ""),
     )
+
+
+def _side_check(request: Request, kernel: str) -> SideCheck | None:
+    """The VFS side against the tree, if there is one."""
+    if request.linux is None:
+        return None
+    store = Cache(request.cache, Notes(request)) if request.cache is not None else None
+    return checked(request.linux, kernel, store)
+
+
+def _messages(kernel: str, side: SideCheck) -> tuple[str, ...]:
+    """What is to be said once of a tree: how old it is, and that its VFS side is not what is specified."""
+    differing = sum(d.kind is not Kind.DOCUMENTATION for d in side.differences)
+    said = f"the VFS side of this tree differs from what is specified for {kernel} in {differing} "
+    said += f"{'place' if differing == 1 else 'places'}: prove contract --linux shows them"
+    return tuple(filter(None, (age(kernel), said if differing else "")))
 
 
 def _gathered(request: Request, kernel: str, wanted: tuple[str, ...], texts: bool = False) -> list[Answer]:
@@ -172,7 +193,7 @@ def _any_kernel(request: Request) -> str:
 
 
 def contract_answer(request: Request) -> ContractAnswer:
-    """The clauses and the callback table of one kernel version."""
+    """The clauses and the callback table of one kernel version, compared with the tree if there is one."""
     kernel = _any_kernel(request)
     side = vfs(kernel)
     entries = tuple(
@@ -185,7 +206,8 @@ def contract_answer(request: Request) -> ContractAnswer:
         (c.method, c.of, "yes" if c.lockless else "no", c.blocks, ", ".join(c.locks) or "none", c.purpose)
         for c in side.callbacks
     )
-    return ContractAnswer(kernel, entries, columns, rows)
+    check = _side_check(request, kernel)
+    return ContractAnswer(kernel, entries, columns, rows, check, tuple(filter(None, (age(kernel),))))
 
 
 def overlap_answer(request: Request) -> OverlapAnswer:

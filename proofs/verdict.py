@@ -160,14 +160,70 @@ class ClauseEntry:
     source: str
 
 
+class Kind(enum.Enum):
+    """What a difference is between."""
+
+    CODE = "code"
+    """The tree's source does something else than the specification states."""
+    UNREAD = "unread"
+    """The tree's source could not be followed: whether it does is not known."""
+    DOCUMENTATION = "documentation"
+    """The tree's locking.rst says something else than the specification states."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a tree and the specification of the VFS side differ. `methods` and `sequences` are what it is
+    about; `line` is 0 where it has no place of its own."""
+
+    kind: Kind
+    methods: tuple[str, ...]
+    sequences: tuple[str, ...]
+    file: str
+    line: int
+    says: str
+    states: str = ""
+
+    @property
+    def text(self) -> str:
+        """The difference in one line, its place first."""
+        place = ":".join(filter(None, (self.file, str(self.line or ""))))
+        said = f"{self.says}; specified: {self.states}" if self.states else self.says
+        return f"{place}: {said}" if place else said
+
+
+@dataclass(frozen=True, slots=True)
+class SideCheck:
+    """The VFS side of the specification against one tree.
+
+    differences  between its source (or its locking.rst) and the specification
+    absent       (file that the tree lacks, the methods and sequences that could not be compared without it)
+    places       so many places that call a method, or free an object, were compared
+    document     the locking.rst that was compared; "" if the tree has none
+    """
+
+    differences: tuple[Difference, ...] = ()
+    absent: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    places: int = 0
+    document: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ContractAnswer:
-    """The clauses and the callback table of one kernel version; a row has one cell for each column."""
+    """The clauses and the callback table of one kernel version; a row has one cell for each column. `check`
+    is how the specification compares with the tree, if there is one."""
 
     kernel: str
     clauses: tuple[ClauseEntry, ...]
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    check: SideCheck | None = None
+    messages: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> int:
+        """The exit status of `prove contract`: 0 if all agree, or there is nothing to compare; else 1."""
+        return int(self.check is not None and bool(self.check.differences))
 
 
 class Overlap(enum.Enum):

@@ -17,6 +17,7 @@ from ..proofs.verdict import (
     OverlapAnswer,
     Report,
     Result,
+    SideCheck,
     clause_verdicts,
     exit_status,
     tally,
@@ -101,11 +102,23 @@ def _place(member: str, function: str, places: dict[str, Source]) -> dict[str, A
 
 
 def contract_document(answer: ContractAnswer) -> dict[str, Any]:
-    """The clauses and the callback table."""
-    return _envelope() | {
+    """The clauses and the callback table; with a tree, what the comparison with it found."""
+    document = _envelope() | {
         "kernel": answer.kernel,
         "clauses": [asdict(c) for c in answer.clauses],
         "callbacks": [dict(zip(answer.columns, row, strict=True)) for row in answer.rows],
+        "messages": list(answer.messages),
+        "exit_status": answer.status,
+    }
+    return document if answer.check is None else document | {"tree": _side(answer.check)}
+
+
+def _side(check: SideCheck) -> dict[str, Any]:
+    return {
+        "differences": [asdict(d) | {"kind": d.kind.value} for d in check.differences],
+        "unchecked": [{"file": path, "about": list(about)} for path, about in check.absent],
+        "documentation": check.document,
+        "compared": check.places,
     }
 
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..proofs.verdict import ContractAnswer, Overlap, OverlapAnswer
+from ..proofs.verdict import ContractAnswer, Kind, Overlap, OverlapAnswer, SideCheck
 from .terminal import MAX_WIDTH, Paint, plain
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _table_lines(rows: Sequence[TableRow], paint: Paint) -> str:
 
 
 def render_contract(answer: ContractAnswer, width: int = MAX_WIDTH, paint: Paint = plain) -> str:
-    """``prove contract``: every clause, then the callback table."""
+    """``prove contract``: every clause, the callback table, then how a tree compares with them."""
     lines = [f"The contract for kernel {answer.kernel}"]
     for c in answer.clauses:
         lines += ["", paint("head", c.id)]
@@ -72,7 +72,42 @@ def render_contract(answer: ContractAnswer, width: int = MAX_WIDTH, paint: Paint
                 break_on_hyphens=False,
             )
     lines += ["", *aligned([answer.columns, *answer.rows], paint)]
+    if answer.check is not None:
+        lines += ["", *_compared(answer.check, width, paint)]
+    lines += [line for m in answer.messages for line in ("", *_wrapped(f"note: {m}", width))]
     return "\n".join(lines) + "\n"
+
+
+_HEADS = {
+    Kind.CODE: "The source does not do what is specified",
+    Kind.UNREAD: "The source could not be followed",
+    Kind.DOCUMENTATION: "The documentation does not say what is specified",
+}
+
+
+def _compared(check: SideCheck, width: int, paint: Paint) -> list[str]:
+    """How the tree's source and its locking.rst compare with the VFS side of the specification."""
+    said = f"Compared with the tree: {check.places} places where its source calls a method or frees an object"
+    lines = _wrapped(f"{said}, and {check.document or 'no documentation (there is none)'}.", width)
+    for path, about in check.absent:
+        lines += _wrapped(f"Not compared, as the tree has no {path}: {', '.join(about)}.", width)
+    for kind, head in _HEADS.items():
+        found = [d for d in check.differences if d.kind is kind]
+        if found:
+            lines += ["", paint("head", f"{head}:")]
+        for difference in found:
+            lines += [f"  {line}" for line in _wrapped(difference.text, width - 2, "    ")]
+    return lines if check.differences else [*lines, "They agree."]
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        max(width, 40),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def render_overlap(

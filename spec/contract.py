@@ -8,19 +8,36 @@ from functools import cache
 from importlib import resources
 
 from .logic import Formula, parse
-from .vfs import Range
+from .vfs import Range, ranged
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """The kernels that a clause holds for: a range, but for some within it."""
+
+    range: Range
+    but: tuple[Range, ...] = ()
+
+    def holds(self, kernel: str) -> bool:
+        """Whether the clause holds for `kernel`."""
+        return self.range.holds(kernel) and not any(r.holds(kernel) for r in self.but)
+
+    def __str__(self) -> str:
+        return ", but not ".join(map(str, (self.range, *self.but)))
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One clause: what holds, as a temporal formula, whom it binds, in which kernels, and its source."""
+    """One clause: what holds, as a temporal formula, whom it binds, in which kernels, and its source. `rests`
+    are the sequences of the VFS side whose steps its proofs lean on."""
 
     id: str
     statement: str
     formula: Formula
     binds: tuple[str, ...]
-    kernels: Range
+    kernels: Kernels
     source: str
+    rests: tuple[str, ...] = ()
 
 
 @cache
@@ -33,8 +50,12 @@ def clauses() -> tuple[Clause, ...]:
             c["statement"],
             parse(c["formula"]),
             tuple(c["binds"]),
-            Range(c.get("since", ""), c.get("until", "")),
+            Kernels(
+                Range(c.get("since", ""), c.get("until", "")),
+                tuple(ranged(t)[0] for t in c.get("but", ())),
+            ),
             c["source"],
+            tuple(c.get("rests", ())),
         )
         for c in tomllib.loads(text)["clause"]
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from ..errors import SpecificationError, UsageError
 
@@ -44,10 +46,24 @@ class Range:
         return f"from {self.since}" if self.since else f"before {self.until}" if self.until else "all"
 
 
+def ranged(text: str) -> tuple[Range, str]:
+    """``[A..B] text`` as a range and the text; either end may be left out, and so may the whole range."""
+    match = re.match(r"\[([\d.]*?)\.\.([\d.]*)\]\s*", text)
+    return (Range(match.group(1), match.group(2)), text[match.end() :]) if match else (Range(), text)
+
+
+def _within(texts: Iterable[str], kernel: str) -> Iterator[str]:
+    """Those of `texts` whose range holds `kernel`, without it."""
+    for kernels, text in map(ranged, texts):
+        if kernels.holds(kernel):
+            yield text
+
+
 @dataclass(frozen=True, slots=True)
 class Callback:
     """A method: whose, whether lockless walk calls it, when it may block (``yes``, ``no``, ``ref-walk``),
-    the VFS's locks around it, its arguments' roles."""
+    the VFS's locks around it, its arguments' roles, and how it is told of RCU mode: by the argument of a
+    role having a flag, being ``true``, or being ``NULL`` (("", "") if it is not)."""
 
     method: str
     of: str
@@ -57,6 +73,7 @@ class Callback:
     prototype: tuple[str, ...]
     purpose: str
     kernels: Range
+    told: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +88,28 @@ class VfsStep:
     note: str = ""
     feature: str = ""
 
+    def __str__(self) -> str:
+        """The step without the value that it writes: ``write dentry d_inode``, ``call d_prune``."""
+        return " ".join(filter(None, (self.verb, self.object, self.field)))
+
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """What one thread of the kernel does, in program order."""
+    """What one thread of the kernel does, in program order.
+
+    For the comparison with a tree: `also` are locks that some callers hold besides; `always` are steps that
+    every path takes before what follows them, `assumed` those that are not looked for (both as `str(step)`);
+    an `optional` sequence need not occur.
+    """
 
     name: str
     title: str
     kernels: Range
     steps: tuple[VfsStep, ...]
+    also: frozenset[str] = frozenset()
+    always: frozenset[str] = frozenset()
+    assumed: frozenset[str] = frozenset()
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +123,9 @@ class Vfs:
     rcu_mask: dict[str, bool]
     shared_types: frozenset[str]
     changes: tuple[tuple[str, str], ...]
+    roles: dict[str, str]
+    undelayed: tuple[tuple[str, str, bool], ...]
+    """(object, flag, whether it is set): such an object is freed at once, as no walk can have seen it."""
 
     def callback(self, method: str) -> Callback | None:
         """The callback named `method`, if this kernel has it."""
@@ -123,14 +156,28 @@ def _step(text: str) -> VfsStep:
 
 
 @cache
-def _data() -> dict[str, object]:
+def _data() -> dict[str, Any]:
     return tomllib.loads(resources.files("dentryproof.spec").joinpath("vfs.toml").read_text(encoding="utf-8"))
 
 
 @cache
 def every_method() -> frozenset[str]:
     """The methods of all kernel versions."""
-    return frozenset(c["method"] for c in _data()["callback"])  # type: ignore[attr-defined]
+    return frozenset(c["method"] for c in _data()["callback"])
+
+
+def age(kernel: str) -> str:
+    """One line if `kernel` lies outside the kernels that the VFS side was read from; "" if it does not."""
+    read = _data()["read"]
+    for how, limit, beyond in (
+        ("newer", read["newest"], version(kernel)[:2] > version(read["newest"])[:2]),
+        ("older", read["oldest"], version(kernel) < version(read["oldest"])),
+    ):
+        if beyond:
+            return (
+                f"kernel {kernel} is {how} than any that the rules were read from; those of {limit} are used"
+            )
+    return ""
 
 
 @cache
@@ -138,39 +185,74 @@ def vfs(kernel: str) -> Vfs:
     """The VFS side for `kernel`. UsageError if it is no version; the newest range serves newer kernels."""
     version(kernel)
     data = _data()
-    callbacks = []
-    for c in data["callback"]:  # type: ignore[attr-defined]
-        kernels = Range(c.get("since", ""), c.get("until", ""))
-        if kernels.holds(kernel):
-            callbacks.append(
-                Callback(
-                    c["method"],
-                    c.get("of", "dentry_operations"),
-                    c["lockless"],
-                    c["blocks"],
-                    tuple(c.get("locks", ())),
-                    tuple(c["prototype"]),
-                    c["purpose"],
-                    kernels,
-                )
-            )
-    sequences: dict[str, Sequence] = {}
-    for s in data["sequence"]:  # type: ignore[attr-defined]
-        kernels = Range(s.get("since", ""), s.get("until", ""))
-        if kernels.holds(kernel):
-            if s["name"] in sequences:
-                raise SpecificationError(f"spec/vfs.toml: two sequences {s['name']} for kernel {kernel}")
-            sequences[s["name"]] = Sequence(
-                s["name"], s["title"], kernels, tuple(_step(t) for t in s["steps"])
-            )
-    runs: dict[str, tuple[tuple[str, str], ...]] = {}
+    callbacks = tuple(_callbacks(kernel))
+    sequences = _sequences(kernel)
     known = {c.method for c in callbacks}
-    for method, places in data["runs"].items():  # type: ignore[attr-defined]
+    runs: dict[str, tuple[tuple[str, str], ...]] = {}
+    for method, places in data["runs"].items():
         if method in known:
-            pairs = tuple((p.split(":")[0], p.split(":")[1]) for p in places)
+            pairs = tuple((p.split(":")[0], p.split(":")[1]) for p in _within(places, kernel))
             runs[method] = tuple(p for p in pairs if p[0] in sequences)
     mask = data["rcu_mask"]
-    rcu_mask = dict.fromkeys(mask["set"], True) | dict.fromkeys(mask["clear"], False)  # type: ignore[index]
-    changes = tuple((c["kernel"], c["what"]) for c in data["change"])  # type: ignore[attr-defined]
-    shared = frozenset(data["shared_types"]["names"])  # type: ignore[index]
-    return Vfs(kernel, tuple(callbacks), sequences, runs, rcu_mask, shared, changes)
+    return Vfs(
+        kernel,
+        callbacks,
+        sequences,
+        runs,
+        dict.fromkeys(mask["set"], True) | dict.fromkeys(mask["clear"], False),
+        frozenset(data["shared_types"]["names"]),
+        tuple((c["kernel"], c["what"]) for c in data["change"]),
+        dict(data["roles"]),
+        tuple((u["object"], u["flag"], u["set"]) for u in data["undelayed"] if _range(u).holds(kernel)),
+    )
+
+
+def _range(entry: dict[str, Any]) -> Range:
+    return Range(entry.get("since", ""), entry.get("until", ""))
+
+
+def _callbacks(kernel: str) -> Iterator[Callback]:
+    """The callbacks of a kernel: one signature each."""
+    seen: set[str] = set()
+    for c in _data()["callback"]:
+        if not _range(c).holds(kernel):
+            continue
+        if c["method"] in seen:
+            raise SpecificationError(f"spec/vfs.toml: two signatures of {c['method']} for kernel {kernel}")
+        seen.add(c["method"])
+        role, _, how = c.get("told", "").partition(" ")
+        yield Callback(
+            c["method"],
+            c.get("of", "dentry_operations"),
+            c["lockless"],
+            c["blocks"],
+            tuple(c.get("locks", ())),
+            tuple(c["prototype"]),
+            c["purpose"],
+            _range(c),
+            (role, how),
+        )
+
+
+def _sequences(kernel: str) -> dict[str, Sequence]:
+    """The sequences of a kernel, by name."""
+    found: dict[str, Sequence] = {}
+    for s in _data()["sequence"]:
+        if not _range(s).holds(kernel):
+            continue
+        if s["name"] in found:
+            raise SpecificationError(f"spec/vfs.toml: two sequences {s['name']} for kernel {kernel}")
+        also, always, assumed = (
+            frozenset(_within(s.get(part, ()), kernel)) for part in ("also", "always", "assumed")
+        )
+        found[s["name"]] = Sequence(
+            s["name"],
+            s["title"],
+            _range(s),
+            tuple(_step(t) for t in _within(s["steps"], kernel)),
+            also,
+            always,
+            assumed,
+            s.get("optional", False),
+        )
+    return found
