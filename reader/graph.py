@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import tree_sitter
 
-from .parse import Parsed, errors, parse
+from .parse import Parsed, errors, parse_function
 from .source import Definition, SourceFile
 from .steps import (
     NEGATIVE,
@@ -80,7 +80,7 @@ def graph(file: SourceFile, definition: Definition, matters: Callable[[str], boo
     that name can do something that is tracked."""
     start = definition.start
     text = _TYPED.sub(lambda m: "0" + " " * (len(m.group()) - 1), file.text[start : definition.end])
-    piece = parse(text, start)
+    piece = parse_function(text, definition.name, start)
     problems = tuple(start + e.start_byte for e in errors(piece.root))
     builder = _Builder(piece, matters)
     try:

@@ -666,7 +666,7 @@ def test_real_kernels_agree(root: Path) -> None:
     assert told(d for d in code if set(d.methods) - BACKPORTED) == ""
     assert found.places > 25
     documented = {(d.methods[0], d.says) for d in found.differences}
-    # __d_lookup() compares under d_lock; d_lookup() retries if rename_lock's count changed, and holds no lock.
+    # __d_lookup() compares under d_lock; d_lookup() retries if rename_lock's count changed, holding nothing.
     assert ("d_compare", "d_compare with rename_lock held") in documented or not found.document
 
 
