@@ -155,6 +155,7 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                     (program.method, event.object, event.type, _counted(program, event)), event
                 )
     yield from _unidentified(model, clause, kind, teardown, walkers, vfs)
+    yield from _beyond_elements(model, clause, teardown, walkers, vfs)
     for walker in walkers:
         met = False
         for method, path, type_, counted in targets:
@@ -222,6 +223,42 @@ def _unidentified(
                     f"in {event.source.function}() ({event.source})",
                     (program.method,),
                 )
+
+
+def _beyond_elements(
+    model: Model, clause: Clause, teardown: list[Program], walkers: list[Program], vfs: Vfs
+) -> Iterator[Result]:
+    """Unknown for what a walker reaches through an element of a list or tree, where the teardown may drop the
+    last count of such an object: elements taken off one list and put on another lose their name."""
+    dropped: dict[str, tuple[str, str]] = {}
+    for name, function in model.facts:
+        kind, _, rest = name.partition(":")
+        method, _, what = rest.partition(":")
+        if kind == "drops" and method in {p.method for p in teardown}:
+            dropped.setdefault(what, (method, function))
+    for walker in walkers:
+        told: set[str] = set()
+        for event in walker.events:
+            if event.kind not in TOUCHING or event.debug or not _below_element(event.object):
+                continue
+            whats = {"." + _member(event.object)} | ({event.type} - vfs.shared_types)
+            for what in sorted(whats & dropped.keys() - told):
+                told.add(what)
+                method, function = dropped[what]
+                yield plain(
+                    model,
+                    clause,
+                    Verdict.UNKNOWN,
+                    f"{function}() may drop the last count of {event.object}, which {walker.function}() "
+                    f"reads ({event.source}), and off which element of which list it hangs is not followed",
+                    (method, walker.method),
+                )
+
+
+def _below_element(path: str) -> bool:
+    """Whether `path` goes on, through a pointer, from an element of a list or tree."""
+    parts = path.split("->")
+    return any("[" in p or p.rsplit(".", 1)[-1] in ("next", "prev", "rb_node") for p in parts[:-1])
 
 
 def _member(path: str) -> str:

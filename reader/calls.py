@@ -597,18 +597,19 @@ class Calls:
                 name = f.name
                 then = x.deferred(lambda name=name: self.apply(name, [_rootless(argument)], node))  # type: ignore[misc]
                 target = next((v for _, v in x.each(argument) if isinstance(v, Ptr)), Ptr("?"))
-                x.record.emit(
-                    Event(
-                        "defer",
-                        target.path,
-                        value=how,
-                        source=x.where(node),
-                        via=target.via,
-                        then=then,
-                        type=target.otype,
-                        note=f"{by}({name})",
+                if then:
+                    x.record.emit(
+                        Event(
+                            "defer",
+                            target.path,
+                            value=how,
+                            source=x.where(node),
+                            via=target.via,
+                            then=then,
+                            type=target.otype,
+                            note=f"{by}({name})",
+                        )
                     )
-                )
             x.record.condition = saved
 
     def _work(

@@ -91,12 +91,24 @@ class _Extractor:
                 programs,
                 own.slots,
                 methods.private_bdi(own),
-                tuple(sorted(methods.facts(own))),
+                tuple(sorted({*methods.facts(own), *self._drops(methods.jobs(own))})),
                 tuple(sorted((f.path, f.sha256) for f in self._used(own))),
                 READER_VERSION,
                 tuple(methods.gaps(own)),
                 places(self.scope, own),
             )
+
+    def _drops(self, jobs: Iterable[Job]) -> Iterable[tuple[str, str]]:
+        """What the text of each teardown method, with all that it calls, destroys when a count drops to zero:
+        facts named ``drops:METHOD:WHAT``."""
+        for job in jobs:
+            if not _is_teardown(job):
+                continue
+            relevance = self.relevance[job.method in ("put_super", "kill_sb")]
+            for file, definition in self.scope.find(job.function, "function", job.file):
+                if file in self.scope.own:
+                    for entry in relevance.drops(file, definition):
+                        yield f"drops:{job.method}:{entry}", job.function
 
     def _used(self, table: Table) -> Iterable[SourceFile]:
         return {table.file.path: table.file, **self.scope.used}.values()

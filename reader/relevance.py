@@ -204,6 +204,23 @@ class Relevance:
             self._total.update(found)
         return self._total[key]
 
+    def drops(self, file: SourceFile, definition: Definition) -> frozenset[str]:
+        """What the function, or anything that it calls, may destroy with no grace period when a count drops
+        to zero, whoever's the counted reference is: wanted structure types, ``.member``. Coarser than
+        `destroys`, and a check on what that leaves out."""
+        seen: set[_Key] = set()
+        found: set[str] = set()
+        todo: list[_Node] = [(file, definition)]
+        while todo:
+            f, d = todo.pop()
+            if (f.path, d.start) in seen:
+                continue
+            seen.add((f.path, d.start))
+            entries, edges = self._look(f, d)
+            found |= {e[:-1] for e in entries if e.endswith(COUNTED) and e[0] not in (UNTOLD, PARAMETER)}
+            todo.extend(e.callee for e in edges if e.how != DELAYED)
+        return frozenset(found)
+
     def _look(self, file: SourceFile, definition: Definition) -> tuple[frozenset[str], tuple[_Edge, ...]]:
         key = (file.path, definition.start)
         if key not in self._direct:
