@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import __version__
 from ..errors import UsageError
 from . import options
+from .formats import FORMS, Style, Target, TargetType
 from .running import look, with_progress
+
+if TYPE_CHECKING:
+    from ..proofs.baseline import Baseline
 
 EPILOG = """\b
 Commands:
@@ -52,8 +57,30 @@ Exit status:
     help="Per obligation; what it cuts off is unknown.",
 )
 @options.reading
-@options.form
-@options.output
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([*FORMS]),
+    default="text",
+    show_default=True,
+    help="What to print.",
+)
+@click.option(
+    "--output",
+    "outputs",
+    metavar="FILE",
+    type=TargetType(),
+    multiple=True,
+    help="Write to FILE, replacing it in one step, instead of to standard output. FORM:FILE (sarif:FILE) "
+    "writes that form as well; repeatable.",
+)
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Fail only on what is new or worse than in FILE.",
+)
+@click.option("--update-baseline", is_flag=True, help="Write what was found to the baseline's file.")
 @click.option("--stats", "statistics", is_flag=True, help="Say how much of the source was understood.")
 @click.option(
     "-q", "--quiet", is_flag=True, help="One line for each violated or unknown result, nothing else."
@@ -71,7 +98,9 @@ def prove(
     solver: str,
     timeout: float | None,
     form: str,
-    output: Path | None,
+    outputs: tuple[Target, ...],
+    baseline: Path | None,
+    update_baseline: bool,
     statistics: bool,
     quiet: bool,
     verbose: bool,
@@ -89,9 +118,9 @@ def prove(
         raise UsageError("--all and names of filesystems exclude each other")
     if quiet and verbose:
         raise UsageError("--quiet and --verbose exclude each other")
-    from ..report.output import check_target
-
-    check_target(output)
+    if update_baseline and not baseline:
+        raise UsageError("--update-baseline needs the file: name it with --baseline FILE")
+    targets = _targets(form, outputs)
     asked: dict[str, Any] = {
         "filesystems": filesystems,
         "everything": everything or not (filesystems or module),
@@ -101,37 +130,80 @@ def prove(
         **reading,
     }
     if listing:
-        return _list(asked, form, output, quiet)
+        if baseline or form not in LISTED or any(t.form for t in outputs):
+            raise UsageError("--list prints text or json and compares nothing")
+        return _list(asked, form, targets[0].path, quiet)
     if clauses:
         from ..proofs.engine import clause_ids
         from ..proofs.names import select
 
         asked["clauses"] = select("clause", clauses, clause_ids())
     asked |= {"solver": solver, "timeout": timeout}
-    return _prove(asked, form, output, quiet, verbose, statistics)
+    style = Style(quiet=quiet, verbose=verbose, statistics=statistics)
+    return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
 
 
-def _prove(
-    asked: dict[str, Any], form: str, output: Path | None, quiet: bool, verbose: bool, statistics: bool
-) -> int:
+LISTED = ("text", "json")
+"""The forms that a list of tables can take."""
+STDOUT = Path("-")
+
+
+def _targets(form: str, outputs: tuple[Target, ...]) -> tuple[Target, ...]:
+    """What to write where: what ``--format`` names goes to the file given without a form, or to stdout."""
+    from ..report.output import check_target
+
+    plain = [t.path for t in outputs if not t.form]
+    if len(plain) > 1:
+        raise UsageError("--output FILE can be given once; name the form of the others: --output sarif:FILE")
+    targets = (Target(form, *(plain or [STDOUT])), *(t for t in outputs if t.form))
+    paths = [str(t.path) for t in targets]
+    twice = next((p for p in paths if paths.count(p) > 1), None)
+    if twice is not None:
+        where = "standard output" if twice == str(STDOUT) else twice
+        raise UsageError(f"two reports cannot both go to {where}")
+    for target in targets:
+        check_target(target.path)
+    return targets
+
+
+@dataclass(frozen=True, slots=True)
+class _Against:
+    """The baseline's file, and whether it is to be rewritten."""
+
+    file: Path
+    update: bool
+
+
+def _prove(asked: dict[str, Any], targets: tuple[Target, ...], style: Style, against: _Against | None) -> int:
     from ..proofs.engine import run
-    from ..proofs.verdict import exit_status
-    from ..report.output import emit
+    from ..report.output import emit, replace_file
 
-    report = with_progress(run, asked, quiet)
-    if form == "json":
-        from ..report.json import dump, report_document
+    before = _before(against)
+    report = with_progress(run, asked, style.quiet)
+    status = report.status
+    if against is not None:
+        from ..proofs.baseline import compare, dump, merged
 
-        emit(dump(report_document(report)), output)
-    else:
-        from ..report.text import Detail, render
+        whole = bool(asked["everything"])
+        report = replace(report, comparison=compare(before, report.results, str(against.file), whole))
+        status = 0 if against.update else report.status
+        if against.update:
+            replace_file(against.file, dump(merged(before, report.results, whole)))
+    for target in targets:
+        emit(FORMS[target.form](report, replace(style, output=target.path)), target.path)
+    return status
 
-        detail = Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
-        emit(render(report, detail, statistics=statistics, **look(output)), output)
-    return exit_status(report.results)
+
+def _before(against: _Against | None) -> Baseline:
+    """The baseline as it is now; an empty one if there is no file yet and one is to be written."""
+    from ..proofs.baseline import Baseline, load
+
+    if against is None or (against.update and not against.file.exists()):
+        return Baseline({}, {})
+    return load(against.file)
 
 
-def _list(asked: dict[str, Any], form: str, output: Path | None, quiet: bool) -> int:
+def _list(asked: dict[str, Any], form: str, output: Path, quiet: bool) -> int:
     from ..proofs.engine import list_tables
     from ..report.output import emit
 
