@@ -8,10 +8,11 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import InputError
 from .source import MAX_BYTES, Definition, Macro, SourceFile
@@ -87,6 +88,66 @@ def read_below(base: Path, path: str) -> tuple[SourceFile | None, Signature | No
         return SourceFile(path, b"", problem=error.strerror or "cannot be read"), None
 
 
+class Files(Protocol):
+    """Files by their paths relative to some root, wherever they are kept: what a `Tree` reads through."""
+
+    def read(self, path: str) -> tuple[SourceFile | None, Signature | None]:
+        """The file at `path`, None if there is none, and its signature where it is one on disc that has
+        settled."""
+
+    def names(self, folder: str, suffixes: tuple[str, ...], deep: bool) -> Iterable[str]:
+        """The paths of the files in `folder` (and below it, if `deep`) that end in one of `suffixes`."""
+
+    def forget(self, path: str) -> None:
+        """Nobody else will ask for the text of this file."""
+
+
+class Folder:
+    """The files below the folder `base`, and nothing outside it. What was read is remembered."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self._read: dict[str, tuple[SourceFile | None, Signature | None]] = {}
+
+    def read(self, path: str) -> tuple[SourceFile | None, Signature | None]:
+        """See `Files` and `read_below`."""
+        if path not in self._read:
+            self._read[path] = read_below(self.base, path)
+        return self._read[path]
+
+    def names(self, folder: str, suffixes: tuple[str, ...], deep: bool) -> Iterable[str]:
+        """See `Files`."""
+        start = self.base / folder
+        if not start.resolve().is_relative_to(self.base) or not start.is_dir():
+            return ()
+        walk = start.rglob("*") if deep else start.glob("*")
+        return (str(p.relative_to(self.base)) for p in walk if p.name.endswith(suffixes))
+
+    def forget(self, path: str) -> None:
+        """See `Files`."""
+        self._read.pop(path, None)
+
+
+class Texts:
+    """Files that are given as texts, by path."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._files = {path: SourceFile(path, text.encode()) for path, text in texts.items()}
+
+    def read(self, path: str) -> tuple[SourceFile | None, Signature | None]:
+        """See `Files`."""
+        return self._files.get(path), None
+
+    def names(self, folder: str, suffixes: tuple[str, ...], deep: bool) -> Iterable[str]:
+        """See `Files`."""
+        start = "" if folder in ("", ".") else folder + "/"
+        below = (p for p in self._files if p.startswith(start) and p.endswith(suffixes))
+        return (p for p in below if deep or "/" not in p[len(start) :])
+
+    def forget(self, path: str) -> None:
+        """See `Files`; a text that was given stays."""
+
+
 class Tree:
     """Reads files below `root`, and below `module`, which comes first, and nothing outside them.
 
@@ -99,8 +160,10 @@ class Tree:
         self.bases = (self.root,) if self.module is None else (self.module, self.root)
         self.searched: Searched = {}
         """Where operations tables were looked for (`reader/search.py`)."""
-        self._read: dict[str, tuple[SourceFile | None, Signature | None]] = {}
+        self._tree: tuple[Files, ...] = (Folder(self.root),)
+        self._module: tuple[Files, ...] = () if self.module is None else (Folder(self.module),)
         self._cache: dict[str, SourceFile | None] = {}
+        self._signatures: dict[str, Signature] = {}
         self._listing: dict[str, tuple[str, ...]] = {}
         self._closure: dict[str, tuple[SourceFile, ...]] = {}
         if not self.root.is_dir():
@@ -113,28 +176,36 @@ class Tree:
     def afresh(self) -> Tree:
         """The same tree, that has been asked for nothing yet; what was read is shared."""
         other = copy.copy(self)
-        other._cache, other._listing, other._closure = {}, {}, {}
+        other._cache, other._signatures, other._listing, other._closure = {}, {}, {}, {}
+        return other
+
+    def overlaid(self, texts: Mapping[str, str]) -> Tree:
+        """The tree with the files at these paths replaced or added, that has been asked for nothing yet.
+        Where its filesystems are (`Survey`) and what they rest on (`State`) is still looked for on disc."""
+        other = self.afresh()
+        other._tree = (Texts(texts), *self._tree)
         return other
 
     def forget(self, paths: Iterable[str]) -> None:
         """Drop the text of files that nobody else will ask for, in this tree and those made of it."""
         for path in paths:
-            self._read.pop(path, None)
+            for files in (*self._module, *self._tree):
+                files.forget(path)
 
     @property
     def consulted(self) -> Consulted:
         """All that was asked for so far."""
-        signatures = {p: s for p in self._cache if p in self._read and (s := self._read[p][1]) is not None}
         return Consulted(
             {p: content(f) for p, f in self._cache.items()},
             {k: names_hash(names) for k, names in self._listing.items()},
-            signatures,
+            dict(self._signatures),
         )
 
     @cached_property
     def version(self) -> str:
         """The kernel version that the top Makefile states (``6.12.117``); InputError if it states none."""
-        text = (self.root / "Makefile").read_text(encoding="utf-8", errors="replace")[:4096]
+        makefile = _first("Makefile", self._tree)[0]
+        text = makefile.text[:4096] if makefile is not None else ""
         found: dict[str, str] = dict(_VERSION.findall(text))
         if not found.get("VERSION", "").isdigit() or not found.get("PATCHLEVEL", "").isdigit():
             raise InputError(f"{self.root}: the Makefile states no VERSION and PATCHLEVEL; no kernel tree")
@@ -147,17 +218,10 @@ class Tree:
         """The file at `path`, or None if there is none. A file that cannot be read as C source (too large,
         unreadable) has its `problem` set and no text."""
         if path not in self._cache:
-            if path not in self._read:
-                self._read[path] = self._look(path)
-            self._cache[path] = self._read[path][0]
+            self._cache[path], known = _first(path, (*self._module, *self._tree))
+            if known is not None:
+                self._signatures[path] = known
         return self._cache[path]
-
-    def _look(self, path: str) -> tuple[SourceFile | None, Signature | None]:
-        for base in self.bases:
-            found = read_below(base, path)
-            if found[0] is not None:
-                return found
-        return None, None
 
     def list(
         self,
@@ -177,13 +241,9 @@ class Tree:
     def listed(self, key: str) -> tuple[str, ...]:
         """The listing that `key` of `Consulted.listings` names, as it is now."""
         where, depth, suffixes, folder = key.split("|", 3)
-        base = self.module if where == "module" else self.root
-        if base is None or not (base / folder).resolve().is_relative_to(base):
-            return ()
-        start = base / folder
-        walk = start.rglob("*") if depth == "deep" else start.glob("*")
-        names = (str(p.relative_to(base)) for p in walk if p.name.endswith(tuple(suffixes.split(","))))
-        return tuple(sorted(names)) if start.is_dir() else ()
+        places = self._module if where == "module" else self._tree
+        ends = tuple(suffixes.split(","))
+        return tuple(sorted({p for files in places for p in files.names(folder, ends, depth == "deep")}))
 
     @property
     def module_files(self) -> tuple[str, ...]:
@@ -224,6 +284,11 @@ class Tree:
                         queue.append(header)
             self._closure[path] = tuple(queue[1:])
         return self._closure[path]
+
+
+def _first(path: str, places: Iterable[Files]) -> tuple[SourceFile | None, Signature | None]:
+    """The file at `path` in the first of `places` that has one."""
+    return next((found for files in places if (found := files.read(path))[0] is not None), (None, None))
 
 
 def _normal(path: str) -> str:
