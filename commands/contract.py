@@ -13,10 +13,18 @@ from .running import look, request
 @click.command("contract", context_settings=options.SETTINGS)
 @options.kernel
 @options.linux()
+@options.git
 @options.form
 @options.output
 @options.config
-def contract(kernel: str | None, linux: Path | None, form: str, output: Path | None) -> int:
+def contract(
+    kernel: str | None,
+    linux: Path | None,
+    git: Path | None,
+    rev: str | None,
+    form: str,
+    output: Path | None,
+) -> int:
     """Print the clauses of the contract and the callback table of a kernel version.
 
     With a tree: also where its source, its locking.rst and the specification of what the VFS does around a
@@ -26,7 +34,7 @@ def contract(kernel: str | None, linux: Path | None, form: str, output: Path | N
     from ..report.output import check_target, emit
 
     check_target(output)
-    answer = contract_answer(request(kernel=kernel, linux=linux))
+    answer = contract_answer(request(kernel=kernel, linux=linux, git=git, rev=rev))
     if form == "json":
         from ..report.json import contract_document, dump
 

@@ -67,7 +67,7 @@ class Task:
     models: tuple[str, ...] = ()
     texts: bool = False
     cache: Path | None = None
-    overlay: tuple[tuple[str, str], ...] = ()
+    overlay: tuple[tuple[str, str | None], ...] = ()
 
     def means(self, names: tuple[str, ...], table: str) -> bool:
         """Whether a table of a filesystem with these names is one of those named."""
