@@ -77,8 +77,8 @@ def no_blocking(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         callback = vfs.callback(program.method)
         if callback and (callback.blocks == "no" or program.mode == "rcu"):
             programs.append(program)
-    if not any((c := vfs.callback(p.method)) and c.of == "dentry_operations" for p in programs):
-        yield missing(model, clause, clause.binds[:6])
+    if not programs:
+        yield missing(model, clause, clause.binds)
         return
     yield from gaps(model, clause, programs)
     for program in programs:

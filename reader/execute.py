@@ -27,6 +27,7 @@ from .relevance import COUNTED, DELAYED, HOLDS, LATER, PARAMETER, UNTOLD, WAITS,
 from .source import Definition, SourceFile
 from .tree import Scope
 from .types import Types, declared, type_tag
+from .unseen import Unseen
 from .values import (
     NULL,
     UNKNOWN_TYPE,
@@ -39,6 +40,7 @@ from .values import (
     Sym,
     Value,
     is_error,
+    join,
     key,
     untagged,
 )
@@ -87,7 +89,8 @@ class Frame:
 class Executor:
     """Executes one method. `facts` fixes symbolic tests: ``{key: truth}``, e.g. of ``flags & LOOKUP_RCU``.
     Calls are followed down to `depth`, only where they matter to `relevance`, if there is one, and until
-    `most_followed` statements were executed."""
+    `most_followed` statements were executed. `kernel` is the version whose functions are called; `unseen`
+    tells the dentries that its dput() frees at once."""
 
     def __init__(
         self,
@@ -97,9 +100,13 @@ class Executor:
         depth: int = MAX_CALLS,
         relevance: Relevance | None = None,
         most_followed: int = MAX_FOLLOWED,
+        kernel: str = "",
+        unseen: Unseen | None = None,
     ) -> None:
         self.scope = scope
         self.types = types
+        self.functions = table(kernel)
+        self.unseen = unseen or Unseen(scope, self.functions)
         self.record = Recorder()
         self.bdd = self.record.bdd
         self.facts = facts or {}
@@ -262,12 +269,12 @@ class Executor:
         text = text.strip()
         while text.startswith("(") and _closes_at_end(text):
             text = text[1:-1].strip()
-        for sign, join in (("||", self.bdd.disjoin), ("&&", self.bdd.conjoin)):
+        for sign, either in (("||", self.bdd.disjoin), ("&&", self.bdd.conjoin)):
             parts = _split(text, sign)
             if len(parts) > 1:
                 result = self.configured(parts[0])
                 for part in parts[1:]:
-                    result = join(result, self.configured(part))
+                    result = either(result, self.configured(part))
                 return result
         if text.startswith("!"):
             return self.bdd.negate(self.configured(text[1:]))
@@ -691,15 +698,15 @@ class Executor:
                 if value is not None and names:
                     member = ".".join(self.text(n).lstrip(".") for n in names)
                     if value.type == "initializer_list":
-                        self.initialise(target._replace(field=_join(target.field, member)), value)
+                        self.initialise(target._replace(field=join(target.field, member)), value)
                     else:
-                        self.memory[(target.path, _join(target.field, member))] = self.value(value)
+                        self.memory[(target.path, join(target.field, member))] = self.value(value)
                 elif value is not None:
                     self.value(value)
             elif child.type == "initializer_list":
-                self.initialise(target._replace(field=_join(target.field, "[]")), child)
+                self.initialise(target._replace(field=join(target.field, "[]")), child)
             elif child.type != "comment":
-                cell = (target.path, _join(target.field, "[]"))
+                cell = (target.path, join(target.field, "[]"))
                 self.memory[cell] = self.merge(self.memory.get(cell, []) + self.value(child))
 
     def local(self, name: str) -> str:
@@ -941,7 +948,7 @@ class Executor:
                         (
                             g,
                             self._load_shared(
-                                v._replace(field=_join(v.field, place.field), ctype=place.ctype), g, None
+                                v._replace(field=join(v.field, place.field), ctype=place.ctype), g, None
                             ),
                         )
                     )
@@ -1084,7 +1091,7 @@ class Executor:
                     tag = v.otype
                 ctype = self.types.member(tag, name, self.frame.file) if tag else UNKNOWN_TYPE
                 place = v._replace(
-                    field=_join(v.field, name), ctype=ctype, otype=v.otype or (tag if not v.field else "")
+                    field=join(v.field, name), ctype=ctype, otype=v.otype or (tag if not v.field else "")
                 )
                 result.append((g, self.calls.embedded(place)))
             else:
@@ -1104,7 +1111,7 @@ class Executor:
                 element = v.ctype._replace(array=False) if v.ctype.known else UNKNOWN_TYPE
                 if v.via is not None and not v.field and element == UNKNOWN_TYPE:
                     element = CType("", 0)
-                result.append((g, v._replace(field=_join(v.field, "[]"), ctype=element)))
+                result.append((g, v._replace(field=join(v.field, "[]"), ctype=element)))
             else:
                 result.append((g, v))
         return result
@@ -1409,10 +1416,6 @@ def _pointee(ctype: CType) -> CType:
     )
 
 
-def _join(a: str, b: str) -> str:
-    return f"{a}.{b}" if a else b
-
-
 def _extend(path: str, member: str) -> str:
     if path.count("->") >= 6 or path.endswith(f"->{member}"):
         return path
@@ -1569,4 +1572,4 @@ _EXPRESSIONS: dict[str, _Handler] = {
     "gnu_asm_expression": Executor._asm,
 }
 
-__all__ = ["Executor", "Frame", "KernelFunction", "table"]
+__all__ = ["Executor", "Frame", "KernelFunction"]
