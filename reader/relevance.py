@@ -97,7 +97,13 @@ def _stands_in(file: SourceFile, definition: Definition) -> bool:
 
 
 _Node = tuple[SourceFile, Definition]
-_Key = tuple[str, int]
+_Key = tuple[str, int, str]
+
+
+def _key(file: SourceFile, definition: Definition) -> _Key:
+    return file.path, definition.start, definition.name
+
+
 UNTOLD = "?"
 """In an answer: something is destroyed, and the text does not tell what."""
 WAITS = "!"
@@ -176,7 +182,7 @@ class Relevance:
     def destroys(self, file: SourceFile, definition: Definition) -> frozenset[str]:
         """What the function, or anything that it calls, may destroy: wanted structure types, ``.member`` for
         what a wanted member leads to, `UNTOLD`, `WAITS`; with `COUNTED` behind, only by dropping a count."""
-        key = (file.path, definition.start)
+        key = _key(file, definition)
         if file not in self.scope.own and not file.path.endswith(".h"):
             return frozenset()
         if not (self.what.types or self.what.members or self.what.locks or self.what.waits):
@@ -186,8 +192,8 @@ class Relevance:
             todo: list[_Node] = [(file, definition)]
             while todo:
                 f, d = todo.pop()
-                if (f.path, d.start) not in nodes and (f.path, d.start) not in self._total:
-                    nodes[(f.path, d.start)] = (f, d)
+                if _key(f, d) not in nodes and _key(f, d) not in self._total:
+                    nodes[_key(f, d)] = (f, d)
                     todo.extend(e.callee for e in self._look(f, d)[1])
             found = {k: self._look(f, d)[0] for k, (f, d) in nodes.items()}
             changed = True
@@ -196,7 +202,7 @@ class Relevance:
                 for k, (f, d) in nodes.items():
                     more = set(found[k])
                     for edge in self._look(f, d)[1]:
-                        callee = (edge.callee[0].path, edge.callee[1].start)
+                        callee = _key(*edge.callee)
                         more |= edge.entries(self._total.get(callee) or found.get(callee, frozenset()))
                     if len(more) != len(found[k]):
                         found[k] = frozenset(more)
@@ -213,16 +219,16 @@ class Relevance:
         todo: list[_Node] = [(file, definition)]
         while todo:
             f, d = todo.pop()
-            if (f.path, d.start) in seen:
+            if _key(f, d) in seen:
                 continue
-            seen.add((f.path, d.start))
+            seen.add(_key(f, d))
             entries, edges = self._look(f, d)
             found |= {e[:-1] for e in entries if e.endswith(COUNTED) and e[0] not in (UNTOLD, PARAMETER)}
             todo.extend(e.callee for e in edges if e.how != DELAYED)
         return frozenset(found)
 
     def _look(self, file: SourceFile, definition: Definition) -> tuple[frozenset[str], tuple[_Edge, ...]]:
-        key = (file.path, definition.start)
+        key = _key(file, definition)
         if key not in self._direct:
             found: set[str] = set()
             edges: list[_Edge] = []
