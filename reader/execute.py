@@ -210,6 +210,8 @@ class Executor:
         accessor = _passes_lock(file, definition) or _yields_pointer(file, definition)
         if accessor or file.path.endswith(".h"):
             return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < MAX_DEPTH
+        if self.relevance is not None and self.relevance.small(file, definition):
+            return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < self.depth
         limit = self.most_followed
         if self.relevance is not None and not self.relevance.what.waits:
             limit //= 3

@@ -123,6 +123,8 @@ _LOCKING = {"lock": 1, "trylock": 1, "unlock": -1}
 _DEFERRING = frozenset({"call", "work", "defer"})
 _DROPS = frozenset({"last", "kref"})
 _YIELDS_NEW = frozenset({"new", "must-new"})
+SMALL = 6000
+"""Characters of text, callees' included, below which a function is followed late in a long teardown."""
 _TRACED = 3
 """How many assignments from variable to variable are followed back."""
 
@@ -183,8 +185,6 @@ class Relevance:
         """What the function, or anything that it calls, may destroy: wanted structure types, ``.member`` for
         what a wanted member leads to, `UNTOLD`, `WAITS`; with `COUNTED` behind, only by dropping a count."""
         key = _key(file, definition)
-        if file not in self.scope.own and not file.path.endswith(".h"):
-            return frozenset()
         if not (self.what.types or self.what.members or self.what.locks or self.what.waits):
             return frozenset()
         if key not in self._total:
@@ -209,6 +209,19 @@ class Relevance:
                         changed = True
             self._total.update(found)
         return self._total[key]
+
+    def small(self, file: SourceFile, definition: Definition) -> bool:
+        """Whether the text of the function, with that of all that it calls and that matters, is short."""
+        seen: set[_Key] = set()
+        todo: list[_Node] = [(file, definition)]
+        length = 0
+        while todo and length <= SMALL:
+            f, d = todo.pop()
+            if _key(f, d) not in seen and (not seen or self.destroys(f, d)):
+                seen.add(_key(f, d))
+                length += d.end - d.start
+                todo.extend(e.callee for e in self._look(f, d)[1])
+        return length <= SMALL
 
     def drops(self, file: SourceFile, definition: Definition) -> frozenset[str]:
         """What the function, or anything that it calls, may destroy with no grace period when a count drops
@@ -351,11 +364,8 @@ class Relevance:
         defined = self.scope.find(name, "function", file)
         if known is not None and not (defined and defined[0][0] in self.scope.own):
             self._effects(known, arguments, code, file, found, callees)
-        elif defined and (defined[0][0] in self.scope.own or defined[0][0].path.endswith(".h")):
-            callees += defined
         elif defined:
-            for argument in arguments:
-                found |= self._touched(argument, code, False, file)
+            callees += defined
         else:
             for owner, macro in self.scope.macro(name, file)[:1]:
                 for inner in _CALL.finditer(macro.body):

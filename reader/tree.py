@@ -309,6 +309,8 @@ class Scope:
         "fs/stack.c",
         "fs/fs_types.c",
         "fs/file.c",
+        "fs/unicode/utf8-core.c",
+        "fs/ramfs/inode.c",
     )
 
     def __init__(self, tree: Tree, files: tuple[str, ...]) -> None:
