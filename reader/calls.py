@@ -510,17 +510,26 @@ class Calls:
     ) -> Multi | None:
         x = self.x
         member = effect.arguments[1] if len(effect.arguments) > 1 else ""
-        for g, event in self._freed(effect.index(0), values, node, known.name):
+        for g, event in self._freed(effect.index(0), values, args, node, known.name):
             if member:
                 event = replace(event, object=f"{event.object}->{member}", type="")
             x.record.emit(event, g)
         return None
 
     def _freed(
-        self, index: int, values: list[Multi], node: tree_sitter.Node, by: str
+        self,
+        index: int,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+        by: str,
     ) -> list[tuple[int, Event]]:
+        """What a call frees that is handed `values`. A pointer that has lost its name is ``?``, of the
+        structure type that the argument is declared to point to."""
         x = self.x
         found: list[tuple[int, Event]] = []
+        declared = self.expander.type_of(args[index]) if index < len(args) else UNKNOWN_TYPE
+        tag = declared.tag if declared.known and declared.depth == 1 and not declared.array else ""
         for g, v in x.each(values[index]) if index < len(values) else []:
             v = untagged(v)
             if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:")):
@@ -557,7 +566,9 @@ class Calls:
             elif isinstance(v, Sym) or (
                 isinstance(v, Ptr) and v.path.startswith("static:") and not v.path.startswith("static:text")
             ):
-                found.append((g, Event("free", "?", value="now", source=x.where(node), note=by + "()")))
+                found.append(
+                    (g, Event("free", "?", value="now", source=x.where(node), type=tag, note=by + "()"))
+                )
         return found
 
     def _defer(
@@ -569,7 +580,7 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         x = self.x
-        for g, event in self._freed(effect.index(1), values, node, known.name):
+        for g, event in self._freed(effect.index(1), values, args, node, known.name):
             x.record.emit(
                 replace(event, kind="defer", value=effect.arguments[0], then=(replace(event, via=None),)), g
             )
@@ -659,7 +670,7 @@ class Calls:
         last = x.record.fresh(f"{known.name}() {LAST_REFERENCE}")
         if "free" in effect.arguments:
             how = effect.arguments[-1]
-            for g, event in self._freed(effect.index(0), values, node, known.name):
+            for g, event in self._freed(effect.index(0), values, args, node, known.name):
                 if how != "free":
                     event = replace(event, kind="defer", value=how, then=(replace(event, via=None),))
                 x.record.emit(event, x.bdd.conjoin(g, last))

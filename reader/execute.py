@@ -212,10 +212,13 @@ class Executor:
 
     def follows(self, file: SourceFile, definition: Definition) -> bool:
         """Whether a call of a function is still followed: not after so many statements that a program
-        nears its limit, nor below `depth`, where only inline functions of headers are, and functions
-        annotated to return with other locks than they were entered with."""
-        if file.path.endswith(".h") or _passes_lock(file, definition):
+        nears its limit, nor below `depth`, where only inline functions of headers are, accessors, and
+        functions annotated to return with other locks than they were entered with."""
+        accessor = _passes_lock(file, definition) or _yields_pointer(file, definition)
+        if accessor or file.path.endswith(".h"):
             return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < MAX_DEPTH
+        if self.relevance is not None and self.relevance.small(file, definition):
+            return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < self.depth
         limit = self.most_followed
         if self.relevance is not None and not self.relevance.what.waits:
             limit //= 3
@@ -317,7 +320,8 @@ class Executor:
             if self.record.condition != FALSE:
                 result += self._under(under, self.run_piece(file, definition.name, piece, arguments))
             self.record.condition = saved
-        return result
+        tag = _returned(file, definition)
+        return [(g, retype(v, CType(tag, 1))) for g, v in result] if tag else result
 
     def _under(self, condition: int, value: Multi) -> Multi:
         return value if condition == TRUE else [(self.bdd.conjoin(condition, g), v) for g, v in value]
@@ -967,7 +971,10 @@ class Executor:
                     _pointee(place.ctype),
                 )
             return Sym(("static", place.path, place.field))
-        if place.ctype.array or (place.ctype.known and place.ctype.tag and place.ctype.depth == 0):
+        if place.ctype.array:
+            return place
+        if place.ctype.known and place.ctype.tag and place.ctype.depth == 0:
+            self._copies(place, under, node)
             return place
         fixed = self.calls.well_known(place)
         event = self.record.emit(
@@ -994,6 +1001,20 @@ class Executor:
             return Sym(("load", id(self.record.sink), event))
         target = _pointee(place.ctype)
         return Ptr(_extend(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
+
+    def _copies(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> None:
+        """A structure is read as a whole."""
+        event = Event(
+            "read",
+            place.path,
+            place.field or "*",
+            source=self.where(node),
+            via=place.via,
+            debug=self.record.debug > 0,
+            type=place.otype,
+            note=self.text(node) if node is not None else "",
+        )
+        self.record.emit(event, under)
 
     def store(self, address: Multi, value: Multi, node: tree_sitter.Node) -> None:
         """Store `value` at `address`; a write event for memory that is not the function's own."""
@@ -1025,7 +1046,8 @@ class Executor:
             elif place.path.startswith("static:"):
                 here = self.bdd.conjoin(self._since(-1), g)
                 cell = (place.path, place.field)
-                old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
+                before = self.memory.get(cell) or [(TRUE, self._load_shared(place, g, node))]
+                old = [(self.bdd.without(h, here), v) for h, v in before]
                 self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
             else:
                 for h, v in self.each(value):
@@ -1496,6 +1518,15 @@ def _passes_lock(file: SourceFile, definition: Definition) -> bool:
     """Whether a function is annotated as not returning with the locks that it was entered with."""
     head = file.code[definition.start : file.code.find("{", definition.start)]
     return "__acquires(" in head or "__releases(" in head
+
+
+def _returned(file: SourceFile, definition: Definition) -> str:
+    """The tag of the structure that a function is declared to return a pointer to, or ""."""
+    head = file.code[definition.start : definition.body]
+    found = re.search(
+        rf"\bstruct\s+(\w+)\s*(?:const\s*)?\*\s*(?:\w+\s+)*{re.escape(definition.name)}\s*\(", head
+    )
+    return found.group(1) if found else ""
 
 
 def _yields_pointer(file: SourceFile, definition: Definition) -> bool:
