@@ -249,11 +249,11 @@ class Relevance:
                 known = table().get(name)
                 drops = known is not None and any(e.operation in _DROPS for e in known.effects)
                 signs |= self._signs(known, arguments)
-                how = COUNTED if dropped or drops else ""
+                whole = any(self._shared(a, code, definition) for a in arguments)
+                how = COUNTED if dropped or (drops and not whole) else ""
                 if known is not None and any("rcu" in e.arguments for e in known.effects):
                     how = DELAYED
                 here = {_later(e, how) for e in here}
-                whole = any(self._shared(a, code, definition) for a in arguments)
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
                 later = known is not None and any(e.operation in _DEFERRING for e in known.effects)
