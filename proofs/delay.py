@@ -14,6 +14,7 @@ from .obligation import (
     Question,
     assumptions,
     cells_of,
+    choices_of,
     freed_events,
     gaps,
     missing,
@@ -159,21 +160,13 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     for walker in walkers:
         met = False
         for method, path, type_, counted in targets:
+            same = _Same(path, type_, vfs, counted)
             for roles in _roles(walker, kind, path):
-                question = _delay_one(
-                    model,
-                    clause,
-                    vfs,
-                    kind,
-                    teardown,
-                    method,
-                    _Same(path, type_, vfs, counted),
-                    walker,
-                    roles,
-                )
-                if question is not None:
-                    met = True
-                    yield from question
+                for chosen in choices_of(teardown):
+                    question = _delay_one(model, clause, vfs, kind, chosen, method, same, walker, roles)
+                    if question is not None:
+                        met = True
+                        yield from question
         if not met:
             yield _delay_baseline(model, clause, vfs, kind, teardown, walker)
 

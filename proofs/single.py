@@ -13,6 +13,7 @@ from .obligation import (
     Question,
     assumptions,
     cell_of,
+    choices_of,
     destructions,
     freed_events,
     gaps,
@@ -264,6 +265,11 @@ def double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         yield missing(model, clause, kinds[0][1])
         return
     yield from gaps(model, clause, teardown)
+    for chosen in choices_of(teardown):
+        yield from _freed_twice(model, clause, vfs, chosen)
+
+
+def _freed_twice(model: Model, clause: Clause, vfs: Vfs, teardown: list[Program]) -> Iterator[Question]:
     frees = [
         (p, e)
         for p in teardown

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .execute import Executor
 
 MAX_CANDIDATES = 16
+_TO_STRUCTURE = re.compile(r"\bstruct\s+(\w+)\s*\*\s*(?:const\s+|__\w+\s+)*\w+\s*$")
 
 _SYMBOLIC = re.compile(r"(LOOKUP_|MAY_|GFP_|__GFP_|CONFIG_)\w+$")
 _ERRNO = re.compile(r"E[A-Z0-9]{2,}$")
@@ -48,6 +49,22 @@ _SPECIFIER = re.compile(
 _SLEEPING = re.compile(r"GFP_(KERNEL|NOFS|NOIO|USER|HIGHUSER|TEMPORARY)|__GFP_DIRECT_RECLAIM|__GFP_RECLAIM")
 _GUARDS = ("guard(", "CLASS(", "ACQUIRE(")
 _ATOMIC = re.compile(r"GFP_(ATOMIC|NOWAIT)")
+
+
+def _accepts(file: SourceFile, definition: Definition, values: list[Multi]) -> bool:
+    """Whether the parameters that a function declares take `values`, by number and structure type."""
+    head = file.code[definition.start : file.code.find("{", definition.start)]
+    declared = [p.text for p in arguments(head[head.find("(") :])]
+    if "..." in head:
+        return True
+    if len([p for p in declared if p.strip() not in ("", "void")]) != len(values):
+        return False
+    for parameter, value in zip(declared, values, strict=False):
+        tag = _TO_STRUCTURE.search(parameter)
+        given = {v.ctype.tag for _, v in value if isinstance(v, Ptr) and not v.ctype.depth}
+        if tag and given and "" not in given and tag.group(1) not in given:
+            return False
+    return True
 
 
 class Calls:
@@ -240,6 +257,7 @@ class Calls:
         x = self.x
         candidates = [(f, n) for f, n in x.scope.assigned(member)] if member else []
         candidates = [(f, n) for f, n in candidates if x.scope.find(n, "function", f) or n in x.functions]
+        candidates = [c for c in candidates if self._fits(*c, values)] or candidates
         if x.relevance is not None and candidates and len(candidates) <= MAX_CANDIDATES:
             some = [
                 (f, n)
@@ -277,6 +295,12 @@ class Calls:
             x.record.condition = saved
         x.returned(ends, result)
         return x.merge(result)
+
+    def _fits(self, file: SourceFile, name: str, values: list[Multi]) -> bool:
+        """Whether a function may be called with these arguments: as many, and pointers to the structures that
+        it declares. What is not known fits."""
+        found = self.x.scope.find(name, "function", file)
+        return not found or any(_accepts(f, d, values) for f, d in found)
 
     def opaque(self, name: str, values: list[Multi], node: tree_sitter.Node, whose: str = "own") -> Multi:
         """A call that is not followed: it may do anything to what it is handed, and it may block. One that is

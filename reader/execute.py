@@ -56,10 +56,14 @@ MAX_POINTERS = 3
 SHALLOW = 6
 """Calls nested deeper than this are not followed for what is destroyed after a grace period alone."""
 ACCESSOR_LENGTH = 600
+LOCKERS_DEEP = 2
+"""How many calls below a function are looked at for whether it returns with other locks."""
+LOCK_SIGNS = {"lock": 1, "trylock": 1, "unlock": -1}
 COUNTED_UP = "counted"
 """What the key of a value starts with that began at no less than 0 and was only ever increased."""
 
 _Handler = Callable[["Executor", tree_sitter.Node], Multi]
+_CALLED = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 _NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)[uUlL]*$")
 _ERRNO = re.compile(r"E[A-Z0-9]{2,}$")
 
@@ -121,6 +125,7 @@ class Executor:
         self.memory: dict[tuple[str, str], Multi] = {}
         self.calls = Calls(self)
         self._parsed: dict[tuple[str, int], list[tuple[int, Parsed, SourceFile, Definition]]] = {}
+        self._lockers: dict[tuple[str, int], bool] = {}
         self._serial = 0
         self._nested = 0
         self.exits = 0
@@ -213,16 +218,45 @@ class Executor:
     def follows(self, file: SourceFile, definition: Definition) -> bool:
         """Whether a call of a function is still followed: not after so many statements that a program
         nears its limit, nor below `depth`, where only inline functions of headers are, accessors, and
-        functions annotated to return with other locks than they were entered with."""
-        accessor = _passes_lock(file, definition) or _yields_pointer(file, definition)
-        if accessor or file.path.endswith(".h"):
-            return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < MAX_DEPTH
-        if self.relevance is not None and self.relevance.small(file, definition):
-            return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < self.depth
+        functions that return with other locks than they were entered with."""
         limit = self.most_followed
         if self.relevance is not None and not self.relevance.what.waits:
             limit //= 3
-        return self.statements < limit and len(self.frames) < self.depth
+        if self.statements < limit and len(self.frames) < self.depth:
+            return True
+        if self.statements >= MAX_STATEMENTS // 2 or len(self.frames) >= MAX_DEPTH:
+            return False
+        if file.path.endswith(".h") or _yields_pointer(file, definition):
+            return True
+        if self._passes_lock(file, definition):
+            return True
+        small = self.relevance is not None and self.relevance.small(file, definition)
+        return small and len(self.frames) < self.depth
+
+    def _passes_lock(self, file: SourceFile, definition: Definition) -> bool:
+        """Whether a function is annotated as not returning with the locks that it was entered with, or its
+        text, with the functions that it names, takes locks and drops none, or drops some and takes none."""
+        key = (file.path, definition.start)
+        if key not in self._lockers:
+            head = file.code[definition.start : file.code.find("{", definition.start)]
+            if "__acquires(" in head or "__releases(" in head:
+                self._lockers[key] = True
+            else:
+                self._lockers[key] = len(self._lock_signs(file, definition)) == 1
+        return self._lockers[key]
+
+    def _lock_signs(self, file: SourceFile, definition: Definition, deep: int = 0) -> set[int]:
+        """1 if the text of a function takes a lock, -1 if it drops one."""
+        signs = set[int]()
+        for name in set(_CALLED.findall(file.code, definition.start, definition.end)):
+            known = self.functions.get(name)
+            if known is not None:
+                signs |= {LOCK_SIGNS[e.operation] for e in known.effects if e.operation in LOCK_SIGNS}
+            elif deep < LOCKERS_DEEP and name != definition.name:
+                for inner, inside in self.scope.find(name, "function", file):
+                    if inner in self.scope.own:
+                        signs |= self._lock_signs(inner, inside, deep + 1)
+        return signs
 
     # -- running a function ------------------------------------------------------------------------
 
@@ -1512,12 +1546,6 @@ def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
         left, right = _bits(symbol[1]), _bits(symbol[2])
         return None if left is None or right is None else left | right
     return frozenset({symbol}) if symbol[0] in ("c", "param") else None
-
-
-def _passes_lock(file: SourceFile, definition: Definition) -> bool:
-    """Whether a function is annotated as not returning with the locks that it was entered with."""
-    head = file.code[definition.start : file.code.find("{", definition.start)]
-    return "__acquires(" in head or "__releases(" in head
 
 
 def _returned(file: SourceFile, definition: Definition) -> str:

@@ -276,11 +276,11 @@ class Relevance:
                 known = self.functions.get(name)
                 drops = known is not None and any(e.operation in _DROPS for e in known.effects)
                 signs |= self._signs(known, arguments)
-                how = COUNTED if dropped or drops else ""
+                whole = any(self._shared(a, code, definition) for a in arguments)
+                how = COUNTED if dropped or (drops and not whole) else ""
                 if known is not None and any("rcu" in e.arguments for e in known.effects):
                     how = DELAYED
                 here = {_later(e, how) for e in here}
-                whole = any(self._shared(a, code, definition) for a in arguments)
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
                 later = known is not None and any(e.operation in _DEFERRING for e in known.effects)
@@ -321,9 +321,7 @@ class Relevance:
             names = re.findall(r"(\w+)\W*$", arguments[effect.index(0)])
         return not names or not self.what.locks.isdisjoint(names)
 
-    def _handing(
-        self, arguments: list[str], code: str, file: SourceFile
-    ) -> Callable[[int], frozenset[str]]:
+    def _handing(self, arguments: list[str], code: str, file: SourceFile) -> Callable[[int], frozenset[str]]:
         """What of the wanted each argument of a call may point to, asked for by number."""
 
         @cache
@@ -434,9 +432,7 @@ class Relevance:
                     found |= {t for t in inside if t in self.what.types and t != tag}
         return found
 
-    def _owner(
-        self, arguments: list[str], effect: Effect, code: str, file: SourceFile
-    ) -> set[str]:
+    def _owner(self, arguments: list[str], effect: Effect, code: str, file: SourceFile) -> set[str]:
         """What an unknown release function may destroy: the structure that bears the head it is handed."""
         index = effect.index(1, 1) if effect.operation == "call" else effect.index(0)
         base = re.match(r"[&*(\s]*([A-Za-z_]\w*)", arguments[index]) if index < len(arguments) else None

@@ -278,6 +278,8 @@ class Scope:
         "fs/nls/nls_base.c",
         "fs/stack.c",
         "fs/fs_types.c",
+        "fs/ramfs/inode.c",
+        "fs/unicode/utf8-core.c",
         "fs/file.c",
         "fs/unicode/utf8-core.c",
         "fs/ramfs/inode.c",
