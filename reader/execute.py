@@ -881,6 +881,7 @@ class Executor:
                 result += [(self.bdd.conjoin(g, h), v) for h, v in self._load_local(place)]
             elif isinstance(place, Ptr) and (place.path, place.field) in self.memory:
                 stored = self._possible(self.memory[(place.path, place.field)], -1)
+                stored = self._some(stored) if "[]" in place.field else stored
                 result += [(self.bdd.conjoin(g, h), v) for h, v in stored]
             elif isinstance(place, Ptr):
                 result.append((g, self._load_shared(place, g, node)))
@@ -918,8 +919,8 @@ class Executor:
     def _load_local(self, place: Ptr) -> Multi:
         name = place.path.split(":", 2)[2]
         owner = self._owner(place.path)
-        if place.field.endswith("[]") and (place.path, place.field) in self.memory:
-            return self._possible(self.memory[(place.path, place.field)], owner)
+        if "[]" in place.field and (place.path, place.field) in self.memory:
+            return self._some(self._possible(self.memory[(place.path, place.field)], owner))
         if not place.field and owner >= 0 and name in self.frames[owner].env:
             return self._possible(self.frames[owner].env[name], owner)
         stored = self.memory.get((place.path, place.field))
@@ -943,6 +944,17 @@ class Executor:
             if inside:
                 return inside
         return [(TRUE, Sym(("local", place.path, place.field)))]
+
+    def _some(self, stored: Multi) -> Multi:
+        """What one element of the function's own array is: anything that was stored to any of them, or zero.
+        Two loads, of whatever elements, have nothing to do with each other."""
+        result: Multi = []
+        left = TRUE
+        for g, v in stored:
+            chosen = self.bdd.conjoin(self.bdd.conjoin(left, g), self.record.fresh("it is this element"))
+            result.append((chosen, v))
+            left = self.bdd.without(left, chosen)
+        return [*result, (left, NULL)]
 
     def _load_shared(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> Value:
         if place.path.startswith("static:"):
@@ -1005,16 +1017,9 @@ class Executor:
                     new = [(self.bdd.conjoin(h, here), v) for h, v in value]
                     frame.env[name] = self.merge(old + new)
                 else:
-                    if "[]" in place.field:
-                        here = self.bdd.conjoin(here, self.record.fresh("it is this element"))
-                    cell = (place.path, place.field)
-                    old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
-                    self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+                    self._keep(place, here, value)
             elif place.path.startswith("static:"):
-                here = self.bdd.conjoin(self._since(-1), g)
-                cell = (place.path, place.field)
-                old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
-                self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+                self._keep(place, self.bdd.conjoin(self._since(-1), g), value)
             else:
                 for h, v in self.each(value):
                     both = self.bdd.conjoin(g, h)
@@ -1033,6 +1038,14 @@ class Executor:
                             ),
                             both,
                         )
+
+    def _keep(self, place: Ptr, here: int, value: Multi) -> None:
+        """What the function's own memory holds from now on; an element of an array may be another one than
+        what was stored before, which then is still there."""
+        cell = (place.path, place.field)
+        gone = FALSE if "[]" in place.field else here
+        old = [(self.bdd.without(h, gone), v) for h, v in self.memory.get(cell, [])]
+        self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
 
     def address(self, name: str) -> Multi:
         """The address of a local variable."""
