@@ -402,7 +402,10 @@ class Executor:
     def _has_label(self, node: tree_sitter.Node) -> bool:
         if not self.frame.gotos:
             return False
-        return any(n.type == "labeled_statement" for n in _descend(node))
+        return any(
+            n.type == "labeled_statement" or (n.type == "case_statement" and _case(n) in self.frame.gotos)
+            for n in _descend(node)
+        )
 
     def _expression(self, node: tree_sitter.Node) -> None:
         for child in node.named_children:
@@ -445,11 +448,27 @@ class Executor:
                 self.record.condition = self.bdd.disjoin(after, self.record.condition)
 
     def _label(self, node: tree_sitter.Node) -> None:
-        label = self.text(node.children[0])
-        arrived = self.frame.gotos.pop(label, FALSE)
-        self.record.condition = self.record.widen(self.bdd.disjoin(self.record.condition, arrived))
+        self._arrive(self.text(node.children[0]))
         for child in node.named_children[1:]:
             self.statement(child)
+
+    def _arrive(self, label: str) -> None:
+        """Go on with what jumped here as well; what is around this was not entered by its condition alone."""
+        arrived = self.frame.gotos.pop(label, FALSE)
+        if arrived != FALSE:
+            self.exits += 1
+        self.record.condition = self.record.widen(self.bdd.disjoin(self.record.condition, arrived))
+
+    def _inner_case(self, node: tree_sitter.Node) -> None:
+        """A case label inside a statement of its switch, which jumps to it."""
+        self._arrive(_case(node))
+        self._after_label(node)
+
+    def _after_label(self, node: tree_sitter.Node) -> None:
+        label = node.child_by_field_name("value")
+        for inner in node.named_children:
+            if label is None or inner.id != label.id:
+                self.statement(inner)
 
     def _goto(self, node: tree_sitter.Node) -> None:
         label = self.text(node.named_children[0])
@@ -569,7 +588,7 @@ class Executor:
             return
         value = self.value(subject)
         entry = self.record.condition
-        cases = [c for c in body.named_children if c.type == "case_statement"]
+        cases = _cases_of(body)
         tests: dict[int, int] = {}
         taken = FALSE
         for case in cases:
@@ -578,6 +597,10 @@ class Executor:
                 self.record.condition = entry
                 tests[case.id] = self.bdd.without(self.equal(value, self.value(label)), taken)
                 taken = self.bdd.disjoin(taken, tests[case.id])
+        for case in cases:
+            if case.parent is None or case.parent.id != body.id:
+                arrives = tests.get(case.id, self.bdd.negate(taken))
+                self.frame.gotos[_case(case)] = self.bdd.conjoin(entry, arrives)
         self.frame.breaks.append(FALSE)
         self.record.condition = FALSE
         for child in body.named_children:
@@ -586,10 +609,7 @@ class Executor:
                 self.record.condition = self.bdd.disjoin(
                     self.record.condition, self.bdd.conjoin(entry, arrives)
                 )
-                label = child.child_by_field_name("value")
-                for inner in child.named_children:
-                    if label is None or inner.id != label.id:
-                        self.statement(inner)
+                self._after_label(child)
             else:
                 self.statement(child)
         missed = FALSE
@@ -1383,6 +1403,23 @@ def _descend(node: tree_sitter.Node) -> list[tree_sitter.Node]:
     return found
 
 
+def _case(node: tree_sitter.Node) -> str:
+    """The name of a case label among those that are jumped to."""
+    return f"case {node.id}"
+
+
+def _cases_of(body: tree_sitter.Node) -> list[tree_sitter.Node]:
+    """The case labels of the switch with that body, but not those of switches in it, in order."""
+    found: list[tree_sitter.Node] = []
+    todo = [body]
+    while todo:
+        node = todo.pop()
+        if node.type == "case_statement":
+            found.append(node)
+        todo += reversed([c for c in node.named_children if c.type != "switch_statement"])
+    return found
+
+
 def parameters(piece: Parsed, function: tree_sitter.Node) -> list[tuple[str, CType]]:
     """The parameters of a function definition: names and types."""
     declarator = function.child_by_field_name("declarator")
@@ -1544,7 +1581,7 @@ _STATEMENTS: dict[str, Callable[[Executor, tree_sitter.Node], None]] = {
     "continue_statement": Executor._continue,
     "preproc_ifdef": Executor._preprocessor,
     "preproc_if": Executor._preprocessor,
-    "case_statement": Executor._compound,
+    "case_statement": Executor._inner_case,
     "expression_statement": Executor._expression,
 }
 
