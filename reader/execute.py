@@ -452,7 +452,10 @@ class Executor:
     def _has_label(self, node: tree_sitter.Node) -> bool:
         if not self.frame.gotos:
             return False
-        return any(n.type == "labeled_statement" for n in _descend(node))
+        return any(
+            n.type == "labeled_statement" or (n.type == "case_statement" and _case(n) in self.frame.gotos)
+            for n in _descend(node)
+        )
 
     def _expression(self, node: tree_sitter.Node) -> None:
         for child in node.named_children:
@@ -495,11 +498,27 @@ class Executor:
                 self.record.condition = self.bdd.disjoin(after, self.record.condition)
 
     def _label(self, node: tree_sitter.Node) -> None:
-        label = self.text(node.children[0])
-        arrived = self.frame.gotos.pop(label, FALSE)
-        self.record.condition = self.record.widen(self.bdd.disjoin(self.record.condition, arrived))
+        self._arrive(self.text(node.children[0]))
         for child in node.named_children[1:]:
             self.statement(child)
+
+    def _arrive(self, label: str) -> None:
+        """Go on with what jumped here as well; what is around this was not entered by its condition alone."""
+        arrived = self.frame.gotos.pop(label, FALSE)
+        if arrived != FALSE:
+            self.exits += 1
+        self.record.condition = self.record.widen(self.bdd.disjoin(self.record.condition, arrived))
+
+    def _inner_case(self, node: tree_sitter.Node) -> None:
+        """A case label inside a statement of its switch, which jumps to it."""
+        self._arrive(_case(node))
+        self._after_label(node)
+
+    def _after_label(self, node: tree_sitter.Node) -> None:
+        label = node.child_by_field_name("value")
+        for inner in node.named_children:
+            if label is None or inner.id != label.id:
+                self.statement(inner)
 
     def _goto(self, node: tree_sitter.Node) -> None:
         label = self.text(node.named_children[0])
@@ -619,7 +638,7 @@ class Executor:
             return
         value = self.value(subject)
         entry = self.record.condition
-        cases = [c for c in body.named_children if c.type == "case_statement"]
+        cases = _cases_of(body)
         tests: dict[int, int] = {}
         taken = FALSE
         for case in cases:
@@ -628,6 +647,10 @@ class Executor:
                 self.record.condition = entry
                 tests[case.id] = self.bdd.without(self.equal(value, self.value(label)), taken)
                 taken = self.bdd.disjoin(taken, tests[case.id])
+        for case in cases:
+            if case.parent is None or case.parent.id != body.id:
+                arrives = tests.get(case.id, self.bdd.negate(taken))
+                self.frame.gotos[_case(case)] = self.bdd.conjoin(entry, arrives)
         self.frame.breaks.append(FALSE)
         self.record.condition = FALSE
         for child in body.named_children:
@@ -636,10 +659,7 @@ class Executor:
                 self.record.condition = self.bdd.disjoin(
                     self.record.condition, self.bdd.conjoin(entry, arrives)
                 )
-                label = child.child_by_field_name("value")
-                for inner in child.named_children:
-                    if label is None or inner.id != label.id:
-                        self.statement(inner)
+                self._after_label(child)
             else:
                 self.statement(child)
         missed = FALSE
@@ -931,6 +951,7 @@ class Executor:
                 result += [(self.bdd.conjoin(g, h), v) for h, v in self._load_local(place)]
             elif isinstance(place, Ptr) and (place.path, place.field) in self.memory:
                 stored = self._possible(self.memory[(place.path, place.field)], -1)
+                stored = self._some(stored) if "[]" in place.field else stored
                 result += [(self.bdd.conjoin(g, h), v) for h, v in stored]
             elif isinstance(place, Ptr):
                 result.append((g, self._load_shared(place, g, node)))
@@ -968,8 +989,8 @@ class Executor:
     def _load_local(self, place: Ptr) -> Multi:
         name = place.path.split(":", 2)[2]
         owner = self._owner(place.path)
-        if place.field.endswith("[]") and (place.path, place.field) in self.memory:
-            return self._possible(self.memory[(place.path, place.field)], owner)
+        if "[]" in place.field and (place.path, place.field) in self.memory:
+            return self._some(self._possible(self.memory[(place.path, place.field)], owner))
         if not place.field and owner >= 0 and name in self.frames[owner].env:
             return self._possible(self.frames[owner].env[name], owner)
         stored = self.memory.get((place.path, place.field))
@@ -993,6 +1014,17 @@ class Executor:
             if inside:
                 return inside
         return [(TRUE, Sym(("local", place.path, place.field)))]
+
+    def _some(self, stored: Multi) -> Multi:
+        """What one element of the function's own array is: anything that was stored to any of them, or zero.
+        Two loads, of whatever elements, have nothing to do with each other."""
+        result: Multi = []
+        left = TRUE
+        for g, v in stored:
+            chosen = self.bdd.conjoin(self.bdd.conjoin(left, g), self.record.fresh("it is this element"))
+            result.append((chosen, v))
+            left = self.bdd.without(left, chosen)
+        return [*result, (left, NULL)]
 
     def _load_shared(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> Value:
         if place.path.startswith("static:"):
@@ -1072,17 +1104,10 @@ class Executor:
                     new = [(self.bdd.conjoin(h, here), v) for h, v in value]
                     frame.env[name] = self.merge(old + new)
                 else:
-                    if "[]" in place.field:
-                        here = self.bdd.conjoin(here, self.record.fresh("it is this element"))
-                    cell = (place.path, place.field)
-                    old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
-                    self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+                    self._keep(place, here, value)
             elif place.path.startswith("static:"):
                 here = self.bdd.conjoin(self._since(-1), g)
-                cell = (place.path, place.field)
-                before = self.memory.get(cell) or [(TRUE, self._load_shared(place, g, node))]
-                old = [(self.bdd.without(h, here), v) for h, v in before]
-                self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+                self._keep(place, here, value, [(TRUE, self._load_shared(place, g, node))])
             else:
                 for h, v in self.each(value):
                     both = self.bdd.conjoin(g, h)
@@ -1101,6 +1126,14 @@ class Executor:
                             ),
                             both,
                         )
+
+    def _keep(self, place: Ptr, here: int, value: Multi, before: Multi | None = None) -> None:
+        """What memory holds from now on, `before` if nothing was stored there; an element of an array may be
+        another one than what was stored before, which then is still there."""
+        cell = (place.path, place.field)
+        gone = FALSE if "[]" in place.field else here
+        old = [(self.bdd.without(h, gone), v) for h, v in self.memory.get(cell) or before or []]
+        self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
 
     def address(self, name: str) -> Multi:
         """The address of a local variable."""
@@ -1438,6 +1471,23 @@ def _descend(node: tree_sitter.Node) -> list[tree_sitter.Node]:
     return found
 
 
+def _case(node: tree_sitter.Node) -> str:
+    """The name of a case label among those that are jumped to."""
+    return f"case {node.id}"
+
+
+def _cases_of(body: tree_sitter.Node) -> list[tree_sitter.Node]:
+    """The case labels of the switch with that body, but not those of switches in it, in order."""
+    found: list[tree_sitter.Node] = []
+    todo = [body]
+    while todo:
+        node = todo.pop()
+        if node.type == "case_statement":
+            found.append(node)
+        todo += reversed([c for c in node.named_children if c.type != "switch_statement"])
+    return found
+
+
 def parameters(piece: Parsed, function: tree_sitter.Node) -> list[tuple[str, CType]]:
     """The parameters of a function definition: names and types."""
     declarator = function.child_by_field_name("declarator")
@@ -1598,7 +1648,7 @@ _STATEMENTS: dict[str, Callable[[Executor, tree_sitter.Node], None]] = {
     "continue_statement": Executor._continue,
     "preproc_ifdef": Executor._preprocessor,
     "preproc_if": Executor._preprocessor,
-    "case_statement": Executor._compound,
+    "case_statement": Executor._inner_case,
     "expression_statement": Executor._expression,
 }
 
