@@ -19,7 +19,16 @@ from .gather import Answer, Notes, gather
 from .kept import Kept, kept, kept_kernel, kept_text, kernels
 from .request import Request
 from .sources import KernelTree, sources
-from .verdict import ClauseEntry, ContractAnswer, Kind, ModelText, OverlapAnswer, Report, SideCheck
+from .verdict import (
+    ClauseEntry,
+    ContractAnswer,
+    Kind,
+    ModelText,
+    OverlapAnswer,
+    Report,
+    SideCheck,
+    TablePlace,
+)
 from .work import Task, model_key
 
 if TYPE_CHECKING:
@@ -94,6 +103,8 @@ def run(request: Request) -> Report:
         },
         tuple(h.understood for h in heads),
         str(request.module or ""),
+        tuple(c for c in _entries(kernel) if c.id in wanted),
+        tuple(TablePlace(h.filesystem, h.table, h.file, h.line) for h in heads),
     )
 
 
@@ -197,18 +208,22 @@ def contract_answer(request: Request) -> ContractAnswer:
     """The clauses and the callback table of one kernel version, compared with the tree if there is one."""
     kernel = _any_kernel(request)
     side = vfs(kernel)
-    entries = tuple(
-        ClauseEntry(c.id, c.statement, str(c.formula), c.binds, str(c.kernels), c.source)
-        for c in clauses()
-        if c.kernels.holds(kernel)
-    )
     columns = ("callback", "of", "RCU mode", "may block", "VFS locks held", "what for")
     rows = tuple(
         (c.method, c.of, "yes" if c.lockless else "no", c.blocks, ", ".join(c.locks) or "none", c.purpose)
         for c in side.callbacks
     )
     check = _side_check(request, kernel)
-    return ContractAnswer(kernel, entries, columns, rows, check, tuple(filter(None, (age(kernel),))))
+    return ContractAnswer(kernel, _entries(kernel), columns, rows, check, tuple(filter(None, (age(kernel),))))
+
+
+def _entries(kernel: str) -> tuple[ClauseEntry, ...]:
+    """The clauses that hold for a kernel."""
+    return tuple(
+        ClauseEntry(c.id, c.statement, str(c.formula), c.binds, str(c.kernels), c.source)
+        for c in clauses()
+        if c.kernels.holds(kernel)
+    )
 
 
 def overlap_answer(request: Request) -> OverlapAnswer:

@@ -66,6 +66,11 @@ class Result:
     """For a proof: the trace that shows it is not vacuous, in one line; or why there is none."""
     seconds: float = 0.0
 
+    @property
+    def key(self) -> Key:
+        """What the obligation is told by from run to run."""
+        return self.filesystem, self.table, self.clause, self.callbacks, self.object
+
 
 @dataclass(frozen=True, slots=True)
 class Understood:
@@ -90,9 +95,59 @@ class Understood:
 
 
 @dataclass(frozen=True, slots=True)
+class TablePlace:
+    """Where an operations table stands; `line` is 0 where that is not known."""
+
+    filesystem: str
+    table: str
+    file: str
+    line: int
+
+
+Key = tuple[str, str, str, tuple[str, ...], str]
+"""What an obligation is told by from run to run: filesystem, table, clause, callbacks, object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference from a baseline, of a clause of a table as a whole (no `callbacks`) or an obligation.
+
+    `before` is None for what the baseline does not have, `after` None for what is gone. `worse` is what a run
+    with a baseline fails on.
+    """
+
+    filesystem: str
+    table: str
+    clause: str
+    callbacks: tuple[str, ...]
+    object: str
+    before: Verdict | None
+    after: Verdict | None
+    debug_only: bool
+    worse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A run compared with a baseline file. `known` are the violated and unknown results that the baseline has
+    with the same verdict or a worse one."""
+
+    baseline: str
+    changes: tuple[Change, ...]
+    known: frozenset[Key]
+
+    @property
+    def status(self) -> int:
+        """The exit status: that of what is new or worse alone."""
+        worse = {c.after for c in self.changes if c.worse}
+        return 1 if Verdict.VIOLATED in worse else 3 if worse else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything one run found, for renderers. `kind` is ``tree`` or ``models``; `location` and `module`
-    are the folders that were read."""
+    are the folders that were read; `rules` are the clauses that were asked about, `tables` where the tables
+    stand, `comparison` how the results compare with a baseline, if there is one."""
 
     kind: str
     kernel: str
@@ -103,6 +158,14 @@ class Report:
     statistics: dict[str, float] = field(default_factory=dict)
     understood: tuple[Understood, ...] = ()
     module: str = ""
+    rules: tuple[ClauseEntry, ...] = ()
+    tables: tuple[TablePlace, ...] = ()
+    comparison: Comparison | None = None
+
+    @property
+    def status(self) -> int:
+        """The exit status of the run."""
+        return exit_status(self.results) if self.comparison is None else self.comparison.status
 
 
 @dataclass(frozen=True, slots=True)

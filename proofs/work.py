@@ -81,6 +81,8 @@ class Head:
     table: str
     events: int
     understood: Understood
+    file: str
+    line: int
     text: str = ""
 
 
@@ -142,7 +144,8 @@ def _head_from(model: str, data: Any) -> Head | None:
         rows: dict[str, Any] = {k: _tuple(v) for k, v in data["understood"].items()}
         names = tuple(map(str, data["names"]))
         understood = Understood(**rows)
-        return Head(model, data["filesystem"], names, data["table"], int(data["events"]), understood)
+        place = str(data["file"]), int(data["line"])
+        return Head(model, data["filesystem"], names, data["table"], int(data["events"]), understood, *place)
     except (TypeError, ValueError, KeyError, AttributeError):
         return None
 
@@ -247,7 +250,16 @@ def model_key(text: str) -> str:
 
 def _head(model: Model, text: str) -> Head:
     events = sum(len(p.events) for p in model.programs)
-    return Head(model_key(text), model.filesystem, model.names, model.table, events, understood(model))
+    return Head(
+        model_key(text),
+        model.filesystem,
+        model.names,
+        model.table,
+        events,
+        understood(model),
+        model.source.file,
+        model.source.line,
+    )
 
 
 def _keep_models(
@@ -284,9 +296,7 @@ def _decide(
         yield Decided(head.model, name, found[name])
 
 
-def _results(
-    task: Task, model: Model, name: str, decisions: Decisions
-) -> Iterator[Result | Phase]:
+def _results(task: Task, model: Model, name: str, decisions: Decisions) -> Iterator[Result | Phase]:
     """The results of one clause for one table; a `Phase` before each that may take long."""
     from .obligation import Obligation
     from .obligations import questions

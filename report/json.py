@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..proofs.verdict import (
+    Comparison,
     ContractAnswer,
     OverlapAnswer,
     Report,
     Result,
     SideCheck,
     clause_verdicts,
-    exit_status,
     tally,
 )
 
@@ -42,33 +42,51 @@ def schema() -> dict[str, Any]:
 def report_document(report: Report) -> dict[str, Any]:
     """A report as plain data."""
     clauses = clause_verdicts(report.results)
-    return _envelope() | {
-        "source": {
-            "kind": report.kind,
-            "kernel": report.kernel,
-            "location": report.location,
-            "module": report.module,
-        },
-        "results": [_result(r) for r in report.results],
-        "summary": {
-            "counts": tally([c.verdict for c in clauses]),
-            "clauses": [
-                {
-                    "filesystem": c.filesystem,
-                    "table": c.table,
-                    "clause": c.clause,
-                    "verdict": c.verdict.value,
-                    "debug_only": c.debug_only,
-                }
-                for c in clauses
-            ],
-            "obligations": tally([r.verdict for r in report.results]),
-            "exit_status": exit_status(report.results),
-            "messages": list(report.messages),
-            "seconds": round(report.seconds, _PLACES),
-            "statistics": dict(report.statistics),
-        },
-        "understood": [asdict(u) for u in report.understood],
+    return (
+        _envelope()
+        | {
+            "source": {
+                "kind": report.kind,
+                "kernel": report.kernel,
+                "location": report.location,
+                "module": report.module,
+            },
+            "results": [_result(r) for r in report.results],
+            "summary": {
+                "counts": tally([c.verdict for c in clauses]),
+                "clauses": [
+                    {
+                        "filesystem": c.filesystem,
+                        "table": c.table,
+                        "clause": c.clause,
+                        "verdict": c.verdict.value,
+                        "debug_only": c.debug_only,
+                    }
+                    for c in clauses
+                ],
+                "obligations": tally([r.verdict for r in report.results]),
+                "exit_status": report.status,
+                "messages": list(report.messages),
+                "seconds": round(report.seconds, _PLACES),
+                "statistics": dict(report.statistics),
+            },
+            "understood": [asdict(u) for u in report.understood],
+        }
+        | ({} if report.comparison is None else {"baseline": _comparison(report.comparison)})
+    )
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "file": comparison.baseline,
+        "changes": [
+            asdict(c)
+            | {
+                "before": c.before.value if c.before else None,
+                "after": c.after.value if c.after else None,
+            }
+            for c in comparison.changes
+        ],
     }
 
 

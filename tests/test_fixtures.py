@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from dentryproof.commands.main import main
 from dentryproof.errors import InputError, UsageError
-from dentryproof.proofs.cli import main
 from dentryproof.proofs.engine import Request, run
 from dentryproof.proofs.verdict import Report, Verdict, clause_verdicts
 from dentryproof.reader.bdd import TooLarge

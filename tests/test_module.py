@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from toys import edit, small_tree
 
-from dentryproof.proofs.cli import main
+from dentryproof.commands.main import main
 from dentryproof.proofs.engine import Request, list_tables, run
 from dentryproof.proofs.verdict import Report, Verdict, clause_verdicts
 from dentryproof.reader import search, tree

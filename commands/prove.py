@@ -1,0 +1,219 @@
+"""`prove FILESYSTEM...`: the command that proves or refutes, and lists what there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import __version__
+from ..errors import UsageError
+from . import options
+from .formats import FORMS, Style, Target, TargetType
+from .running import look, with_progress
+
+if TYPE_CHECKING:
+    from ..proofs.baseline import Baseline
+
+EPILOG = """\b
+Commands:
+  prove contract   the clauses and the callback table of a kernel version
+  prove overlap    which callbacks can run at the same time on one dentry
+  prove models     regenerate models from a kernel tree
+\b
+Exit status:
+  0   every clause is proved or not applicable
+  1   a clause is violated, even if only in a debug build
+  2   usage or input error
+  3   something is unknown and nothing is violated
+  70  internal error
+"""
+
+
+@click.command("prove", context_settings=options.SETTINGS, epilog=EPILOG)
+@options.filesystems
+@options.everything
+@click.option(
+    "--list", "listing", is_flag=True, help="List operations tables and their callbacks instead of proving."
+)
+@options.linux()
+@options.module
+@options.kernel
+@click.option(
+    "--clause",
+    "clauses",
+    metavar="ID",
+    multiple=True,
+    help="Only this clause, or those that a pattern such as 'prune-*' names; repeatable.",
+)
+@click.option("--solver", metavar="NAME", default="z3", show_default=True, help="The solver that decides.")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=float,
+    callback=options.positive,
+    help="Per obligation; what it cuts off is unknown.",
+)
+@options.reading
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([*FORMS]),
+    default="text",
+    show_default=True,
+    help="What to print.",
+)
+@click.option(
+    "--output",
+    "outputs",
+    metavar="FILE",
+    type=TargetType(),
+    multiple=True,
+    help="Write to FILE, replacing it in one step, instead of to standard output. FORM:FILE (sarif:FILE) "
+    "writes that form as well; repeatable.",
+)
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Fail only on what is new or worse than in FILE.",
+)
+@click.option("--update-baseline", is_flag=True, help="Write what was found to the baseline's file.")
+@click.option("--stats", "statistics", is_flag=True, help="Say how much of the source was understood.")
+@click.option(
+    "-q", "--quiet", is_flag=True, help="One line for each violated or unknown result, nothing else."
+)
+@options.verbose
+@click.version_option(__version__, prog_name="dentryproof", message="%(prog)s %(version)s")
+def prove(
+    filesystems: tuple[str, ...],
+    everything: bool,
+    listing: bool,
+    linux: Path | None,
+    module: Path | None,
+    kernel: str | None,
+    clauses: tuple[str, ...],
+    solver: str,
+    timeout: float | None,
+    form: str,
+    outputs: tuple[Target, ...],
+    baseline: Path | None,
+    update_baseline: bool,
+    statistics: bool,
+    quiet: bool,
+    verbose: bool,
+    **reading: Any,
+) -> int:
+    """Prove or refute that the dentry callbacks of FILESYSTEM keep the VFS's RCU contract.
+
+    A violated clause comes with a trace on two CPUs, a proved one with what it holds by.
+    """
+    if not (filesystems or everything or listing or module):
+        raise UsageError("name a filesystem, or give --all or --list")
+    if module and not linux:
+        raise UsageError("--module needs the kernel tree that the module is for: give it with --linux DIR")
+    if filesystems and everything:
+        raise UsageError("--all and names of filesystems exclude each other")
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other")
+    if update_baseline and not baseline:
+        raise UsageError("--update-baseline needs the file: name it with --baseline FILE")
+    targets = _targets(form, outputs)
+    asked: dict[str, Any] = {
+        "filesystems": filesystems,
+        "everything": everything or not (filesystems or module),
+        "linux": linux,
+        "module": module,
+        "kernel": kernel,
+        **reading,
+    }
+    if listing:
+        if baseline or form not in LISTED or any(t.form for t in outputs):
+            raise UsageError("--list prints text or json and compares nothing")
+        return _list(asked, form, targets[0].path, quiet)
+    if clauses:
+        from ..proofs.engine import clause_ids
+        from ..proofs.names import select
+
+        asked["clauses"] = select("clause", clauses, clause_ids())
+    asked |= {"solver": solver, "timeout": timeout}
+    style = Style(quiet=quiet, verbose=verbose, statistics=statistics)
+    return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
+
+
+LISTED = ("text", "json")
+"""The forms that a list of tables can take."""
+STDOUT = Path("-")
+
+
+def _targets(form: str, outputs: tuple[Target, ...]) -> tuple[Target, ...]:
+    """What to write where: what ``--format`` names goes to the file given without a form, or to stdout."""
+    from ..report.output import check_target
+
+    plain = [t.path for t in outputs if not t.form]
+    if len(plain) > 1:
+        raise UsageError("--output FILE can be given once; name the form of the others: --output sarif:FILE")
+    targets = (Target(form, *(plain or [STDOUT])), *(t for t in outputs if t.form))
+    paths = [str(t.path) for t in targets]
+    twice = next((p for p in paths if paths.count(p) > 1), None)
+    if twice is not None:
+        where = "standard output" if twice == str(STDOUT) else twice
+        raise UsageError(f"two reports cannot both go to {where}")
+    for target in targets:
+        check_target(target.path)
+    return targets
+
+
+@dataclass(frozen=True, slots=True)
+class _Against:
+    """The baseline's file, and whether it is to be rewritten."""
+
+    file: Path
+    update: bool
+
+
+def _prove(asked: dict[str, Any], targets: tuple[Target, ...], style: Style, against: _Against | None) -> int:
+    from ..proofs.engine import run
+    from ..report.output import emit, replace_file
+
+    before = _before(against)
+    report = with_progress(run, asked, style.quiet)
+    status = report.status
+    if against is not None:
+        from ..proofs.baseline import compare, dump, merged
+
+        whole = bool(asked["everything"])
+        report = replace(report, comparison=compare(before, report.results, str(against.file), whole))
+        status = 0 if against.update else report.status
+        if against.update:
+            replace_file(against.file, dump(merged(before, report.results, whole)))
+    for target in targets:
+        emit(FORMS[target.form](report, replace(style, output=target.path)), target.path)
+    return status
+
+
+def _before(against: _Against | None) -> Baseline:
+    """The baseline as it is now; an empty one if there is no file yet and one is to be written."""
+    from ..proofs.baseline import Baseline, load
+
+    if against is None or (against.update and not against.file.exists()):
+        return Baseline({}, {})
+    return load(against.file)
+
+
+def _list(asked: dict[str, Any], form: str, output: Path, quiet: bool) -> int:
+    from ..proofs.engine import list_tables
+    from ..report.output import emit
+
+    rows = with_progress(list_tables, asked, quiet)
+    if form == "json":
+        from ..report.json import dump, tables_document
+
+        emit(dump(tables_document(rows)), output)
+    else:
+        from ..report.tables import render_tables
+
+        emit(render_tables(rows, look(output)["paint"], quiet), output)
+    return 0
