@@ -1,9 +1,9 @@
-"""Traces as propositional clauses: one variable for each pair of steps of different threads, `a before b`.
+"""Traces as propositional clauses: a variable `a before b` for each pair of steps of different threads.
 
-The semantics is that of `scenario.py` and `spec/logic.py`, written down a second time: nothing here comes from
-`trace.py` or `temporal.py`, which say the same with clocks. Which variables and clauses there are, and how they
-are named, is stated in `docs/certificates.md`. That `before` is an order is left out: it is what cycle lemmas
-are for (`sat.py`).
+The semantics is that of `scenario.py` and `spec/logic.py`, written down a second time: nothing here comes
+from `trace.py` or `temporal.py`, which say the same with clocks. Which variables and clauses there are, and
+how they are named, is stated in `docs/certificates.md`. That `before` is an order is left out: that is what
+cycle lemmas are for (`sat.py`).
 
 Source: ordering variables with lazily added transitivity as in Alglave, Kroening, Tautschnig, "Partial Orders
 for Efficient Bounded Model Checking of Concurrent Software", CAV 2013; definitions as in Tseitin, "On the
@@ -253,9 +253,9 @@ def _key(guard: Guard) -> frozenset[frozenset[tuple[str, bool]]]:
 
 
 class _Holds:
-    """Literals for a formula at steps. A part of the formula is named by the way to it from the formula's number:
-    "0.0.1" is the second argument of the first of formula 0. What is said of a step is said given that it is
-    executed."""
+    """Literals for a formula at steps. A part of the formula is named by the way to it from the formula's
+    number: "0.0.1" is the second argument of the first of formula 0. What is said of a step is said given that
+    it is executed."""
 
     def __init__(self, orders: Orders) -> None:
         self.orders, self.define = orders, orders.clauses.define
@@ -269,7 +269,15 @@ class _Holds:
     def of_trace(self, formula: Formula, number: str) -> int:
         """That `formula` holds at the first executed step, or of the empty trace if there is none."""
         executed, inner = self.orders.executed, f"{number}.0"
+        if formula.op in ("not", "and", "or", "implies"):
+            args = [self.of_trace(a, f"{number}.{i}") for i, a in enumerate(formula.args)]
+            if formula.op in ("not", "implies"):
+                args[0] = -args[0]
+            terms = [args] if formula.op == "and" else [[a] for a in args]
+            return self.define(("holds", number), terms)
         match formula.op:
+            case "true":
+                return TRUE
             case "always":
                 terms = [[executed(e), -self.at(formula.args[0], inner, e)] for e in self.steps]
                 return -self.define(("fails", number), terms)
@@ -306,8 +314,8 @@ class _Holds:
             case "or":
                 return self.define(name, [[self.at(a, p, e)] for a, p in zip(f.args, below, strict=True)])
             case "implies":
-                left, right = (self.at(a, p, e) for a, p in zip(f.args, below, strict=True))
-                return self.define(name, [[-left], [right]])
+                left = self.at(f.args[0], below[0], e)
+                return TRUE if left == FALSE else self.define(name, [[-left], [self.at(f.args[1], below[1], e)]])
             case "once":
                 return self.define(name, self._some(f.args[0], below[0], e, self._up_to))
             case "eventually":
@@ -338,11 +346,11 @@ class _Holds:
     def _some(
         self, inner: Formula, path: str, e: str, where: Callable[[str, str], int], sign: int = 1
     ) -> Iterator[list[int]]:
-        """The terms of: at some executed step that stands to `e` as `where` says, `inner` is true (or not)."""
+        """The terms of: `inner` is true (or not) at some executed step that stands to `e` as `where` says."""
         for o in self.steps:
-            if (place := where(e, o)) != FALSE:
-                executed = TRUE if o == e else self.orders.executed(o)
-                yield [sign * self.at(inner, path, o), executed, place]
+            value = sign * self.at(inner, path, o)
+            if value != FALSE and (place := where(e, o)) != FALSE:
+                yield [value, TRUE if o == e else self.orders.executed(o), place]
 
     def _up_to(self, e: str, other: str) -> int:
         return TRUE if other == e else self.orders.before(other, e)

@@ -1,17 +1,17 @@
 """The propositional route: a SAT solver, cycle lemmas as they are needed, and a proof that others can check.
 
-An answer "satisfiable" of the clauses alone may order steps in a circle. Then the circle becomes a lemma (not all
-of its edges are true) and the solver is asked again. Each lemma holds whatever the scenario: whoever doubts it
-walks its circle. What is unsatisfiable with lemmas comes with a proof in DRUP (Heule, Hunt, Wetzler, "Trimming
-while Checking Clausal Proofs", FMCAD 2013) by glucose.
+An answer "satisfiable" of the clauses alone may order steps in a circle. Then the circle becomes a lemma (not
+all of its edges are true) and the solver is asked again. Each lemma holds of every order: whoever doubts it
+walks its circle. What is unsatisfiable with lemmas comes with a proof in DRUP (Heule, Hunt, Wetzler,
+"Trimming while Checking Clausal Proofs", FMCAD 2013) by glucose.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from ..errors import InternalError
 from ..spec.logic import Formula
@@ -28,8 +28,8 @@ Edge = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Lemma:
-    """That the edges of a circle are not all true. Each leads from a step to one of another thread that is said
-    to come after it; from where it arrives the thread leads on, in program order, to where the next begins."""
+    """That the edges of a circle are not all true. Each leads from a step to one of another thread that is
+    said to come after it; from where it arrives, program order leads on to where the next begins."""
 
     edges: tuple[Edge, ...]
 
@@ -51,15 +51,17 @@ class Refutation:
 class SatAnswer:
     """``sat`` with a trace, ``unsat`` with the constraints that suffice, or ``unknown`` with a reason."""
 
-    status: str
+    status: Literal["sat", "unsat", "unknown"]
     reason: str = ""
     trace: Trace | None = None
     core: tuple[str, ...] = ()
 
 
 class Question:
-    """Whether a scenario has a trace of which `formula` holds and in which all steps of `executed` are executed.
+    """Whether a scenario has a trace of which `formula` holds (or, with `holds` false, does not) and in which
+    all steps of `executed` are executed.
 
+    `deadline` is a time of `time.monotonic()`, `name` the name of the clause that demands this of the formula.
     Context manager; frees the solver at the end.
     """
 
@@ -69,24 +71,28 @@ class Question:
         formula: Formula,
         executed: Iterable[str] = (),
         *,
+        holds: bool = True,
         deadline: float | None = None,
-        name: str = "goal",
+        name: str = "contract",
     ) -> None:
         from pysat.solvers import Solver
 
         self.orders = Orders(scenario)
         self.orders.facts()
-        self.orders.clauses.fact(name, [self.orders.holds(formula)], "")
+        goal = self.orders.holds(formula)
+        self.orders.clauses.fact(name, [goal if holds else -goal], "")
         for step in executed:
             self.orders.clauses.fact(f"executed:{step}", [self.orders.executed(step)], "")
-        self.clauses = tuple(self.orders.clauses.all())
+        self.clauses, self.variables = _dense(self.orders.clauses.all(), self.orders.clauses.names)
         self.deadline = deadline
         self.lemmas: list[Lemma] = []
-        names = self.orders.clauses.names
-        used = sorted({abs(x) for c in self.clauses for x in c.literals})
-        self._pairs = [(n, names[n][1], names[n][2]) for n in used if names[n][0] == "before"]
+        self._numbers = {name: n for n, name in enumerate(self.variables)}
+        self._pairs = [(n, *v[1:]) for n, v in enumerate(self.variables) if v[:1] == ("before",)]
+        self._threads = [[s.id for s in t.steps] for t in scenario.threads]
+        self._home = {s: i for i, steps in enumerate(self._threads) for s in steps}
+        self._place = {s: i for steps in self._threads for i, s in enumerate(steps)}
         self._groups: dict[object, int] = {}
-        self._fresh = len(names)
+        self._fresh = len(self.variables)
         self._empty = any(not c.literals for c in self.clauses)
         self._solver: Any = Solver(name=SOLVER)
         for clause in self.clauses:
@@ -111,16 +117,15 @@ class Question:
                 self.lemmas.append(lemma)
                 self._add(self._literals(lemma), lemma)
         if found is None:
-            return SatAnswer("unknown", "sat: out of time")
+            return SatAnswer("unknown", "out of time")
         return SatAnswer("unsat", core=self._core() if core else ())
 
     def refutation(self) -> Refutation:
         """The proof, once `answer` was ``unsat``. InternalError if a second run contradicts the first."""
         from pysat.solvers import Solver
 
-        names = tuple(self.orders.clauses.names)
         if self._empty:
-            return Refutation(names, self.clauses, (), ())
+            return Refutation(self.variables, self.clauses, (), ())
         lemmas = tuple(x for x in self._shrunk() if isinstance(x, Lemma))
         with Solver(name=SOLVER, with_proof=True) as solver:
             for literals in [c.literals for c in self.clauses] + [self._literals(x) for x in lemmas]:
@@ -130,7 +135,7 @@ class Question:
             lines = solver.get_proof()
         # Without deletions a proof is longer to check and no less right.
         steps = tuple(tuple(map(int, line.split()))[:-1] for line in lines if not line.startswith("d"))
-        return Refutation(names, self.clauses, lemmas, steps)
+        return Refutation(self.variables, self.clauses, lemmas, steps)
 
     # -- deciding
 
@@ -150,7 +155,7 @@ class Question:
         return None
 
     def _shrunk(self, least: bool = False) -> list[object]:
-        """Groups, constraints and lemmas, that suffice for a refutation; with `least`, none of them in vain."""
+        """Groups (constraints and lemmas) that suffice for a refutation; with `least`, none in vain."""
 
         def refuted(groups: Iterable[object]) -> list[object] | None:
             if self._solve([self._groups[g] for g in groups]) is not False:
@@ -177,37 +182,50 @@ class Question:
     # -- order
 
     def _literals(self, lemma: Lemma) -> tuple[int, ...]:
-        return tuple(-self.orders.before(a, b) for a, b in lemma.edges)
+        position = self.orders.position
+        return tuple(
+            -self._numbers["before", a, b] if position[a] < position[b] else self._numbers["before", b, a]
+            for a, b in lemma.edges
+        )
 
     def _arrange(self, model: set[int]) -> tuple[list[str], list[Lemma]]:
         """All steps in an order that `model` allows; or circles that keep it from being one."""
-        sources: dict[str, list[str]] = {}
+        home, place, threads = self._home, self._place, self._threads
+        needs: dict[str, dict[int, str]] = {}  # of a step, by thread: the last that comes before it
         for number, a, b in self._pairs:
             first, second = (a, b) if number in model else (b, a)
-            sources.setdefault(second, []).append(first)
-        threads = [[s.id for s in t.steps] for t in self.orders.scenario.threads]
-        home = {s: i for i, steps in enumerate(threads) for s in steps}
-        place = {s: i for steps in threads for i, s in enumerate(steps)}
+            of_thread = needs.setdefault(second, {})
+            known = of_thread.get(home[first])
+            if known is None or place[known] < place[first]:
+                of_thread[home[first]] = first
         at = [0] * len(threads)
         order: list[str] = []
         found: dict[Lemma, None] = {}
 
         def waits_for(thread: int) -> Edge | None:
-            """The edge that keeps the next step of a thread back: from the first step not taken yet."""
+            """The edge that keeps the next step of a thread back: from a step that is still to come."""
             step = threads[thread][at[thread]]
-            waiting = [a for a in sources.get(step, ()) if place[a] >= at[home[a]]]
-            return (min(waiting, key=lambda a: (place[a] - at[home[a]], home[a])), step) if waiting else None
+            for other, a in needs.get(step, {}).items():
+                if place[a] >= at[other]:
+                    return a, step
+            return None
 
         while len(order) < len(place):
-            open_ = [i for i, steps in enumerate(threads) if at[i] < len(steps)]
-            edges = {i: waits_for(i) for i in open_}
-            ready = next((i for i in open_ if edges[i] is None), None)
-            if ready is None:
-                circle = _circle({i: e for i, e in edges.items() if e is not None}, home)
+            edges: dict[int, Edge] = {}
+            moved = False
+            for thread, steps in enumerate(threads):
+                while at[thread] < len(steps):
+                    if (edge := waits_for(thread)) is not None:
+                        edges[thread] = edge
+                        break
+                    order.append(steps[at[thread]])
+                    at[thread] += 1
+                    moved = True
+            if not moved and edges:
+                circle = _circle(edges, home)
                 found[circle] = None
-                ready = home[circle.edges[0][1]]
-            order.append(threads[ready][at[ready]])
-            at[ready] += 1
+                order.append(circle.edges[0][1])
+                at[home[circle.edges[0][1]]] += 1
         return order, list(found)
 
     def _trace(self, order: Sequence[str], model: set[int]) -> Trace:
@@ -217,10 +235,10 @@ class Question:
         for s in orders.steps:
             if orders.steps[s].kind == "read":
                 orders.null(s), orders.other(s), orders.executed(s)
-        base = [n in model for n in range(len(orders.clauses.names))]
-        for number, name in enumerate(orders.clauses.names):
-            if name and name[0] == "before":
-                base[number] = place[name[1]] < place[name[2]]
+        base = [
+            place[name[1]] < place[name[2]] if name[:1] == ("before",) else self._numbers.get(name) in model
+            for name in orders.clauses.names
+        ]
         values = orders.clauses.values(base)
 
         def true(literal: int) -> bool:
@@ -243,6 +261,23 @@ class Question:
         )
 
 
+def _dense(
+    clauses: Iterable[Clause], names: Sequence[tuple[str, ...]]
+) -> tuple[tuple[Clause, ...], tuple[tuple[str, ...], ...]]:
+    """`clauses` with their variables numbered anew, from 1 on, and the names of these (index 0 is not used)."""
+    numbers: dict[int, int] = {}
+    found = tuple(
+        replace(
+            c,
+            literals=tuple(
+                numbers.setdefault(abs(x), len(numbers) + 1) * (1 if x > 0 else -1) for x in c.literals
+            ),
+        )
+        for c in clauses
+    )
+    return found, ((), *(names[n] for n in numbers))
+
+
 def _circle(edges: Mapping[int, Edge], home: Mapping[str, int]) -> Lemma:
     """A circle among threads each of which waits for a step of another that is still to come."""
     thread, seen = min(edges), dict[int, None]()
@@ -250,8 +285,7 @@ def _circle(edges: Mapping[int, Edge], home: Mapping[str, int]) -> Lemma:
         seen[thread] = None
         thread = home[edges[thread][0]]
     members = list(seen)[list(seen).index(thread) :]
-    # Each edge arrives where its thread stands; the edge of the thread that waits for this one begins there or
-    # further on.
+    # Each edge arrives where its thread stands; that of the thread that waits for it begins there or further on.
     return Lemma(tuple(edges[i] for i in reversed(members)))
 
 

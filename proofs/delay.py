@@ -411,6 +411,7 @@ def _delay_scenario(
             step.verb in ("lock", "unlock", "gp")
             or (step.verb == "write" and (step.object, step.field) in cells)
             or step.verb == "call"
+            or (step.verb == "defer" and method == f"free_{step.object}")
         )
 
     builder.run(sequence, 1, parts, victim=kind, features=features, found=False, keep=keep)
@@ -438,7 +439,6 @@ def _delay_scenario(
         ),
         debug,
         doubt,
-        ("access(o)", "destroyed(o)"),
     )
 
 
@@ -509,5 +509,4 @@ def _delay_baseline(
         clause.formula,
         (walker.function,),
         assumptions([walker]),
-        witness=("access(o)", "destroyed(o)"),
     )

@@ -253,7 +253,6 @@ def dead(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             clause.formula,
             tuple(p.function for p in teardown) + ((walker.function,) if walker else ()),
             assumptions(teardown),
-            witness=("pruned", "counted") if walker is None else ("", ""),
         )
 
 
@@ -326,7 +325,6 @@ def double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             clause.formula,
             tuple(p.function for p in teardown),
             assumptions(teardown),
-            witness=("destroyed(o)", ""),
         )
 
 
