@@ -445,6 +445,7 @@ def _delay_scenario(
             step.verb in ("lock", "unlock", "gp")
             or (step.verb == "write" and (step.object, step.field) in cells)
             or step.verb == "call"
+            or (step.verb == "defer" and method == f"free_{step.object}")
         )
 
     builder.run(sequence, 1, parts, victim=kind, features=features, found=False, keep=keep)
@@ -473,7 +474,6 @@ def _delay_scenario(
         ),
         debug,
         doubt,
-        ("access(o)", "destroyed(o)"),
     )
 
 
@@ -544,5 +544,4 @@ def _delay_baseline(
         clause.formula,
         (walker.function,),
         (*assumptions([walker]), *(text for p in teardown if p.method != "free_inode" for text in _lost(p))),
-        witness=("access(o)", "destroyed(o)"),
     )

@@ -254,7 +254,6 @@ def dead(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             clause.formula,
             tuple(p.function for p in teardown) + ((walker.function,) if walker else ()),
             assumptions(teardown),
-            witness=("pruned", "counted") if walker is None else ("", ""),
         )
 
 
@@ -332,7 +331,6 @@ def _freed_twice(model: Model, clause: Clause, vfs: Vfs, teardown: list[Program]
             clause.formula,
             tuple(p.function for p in teardown),
             assumptions(teardown),
-            witness=("destroyed(o)", ""),
         )
 
 

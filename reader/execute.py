@@ -1107,7 +1107,8 @@ class Executor:
                     self._keep(place, here, value)
             elif place.path.startswith("static:"):
                 here = self.bdd.conjoin(self._since(-1), g)
-                self._keep(place, here, value, [(TRUE, self._load_shared(place, g, node))])
+                known = (place.path, place.field) in self.memory
+                self._keep(place, here, value, None if known else [(TRUE, self._load_shared(place, g, node))])
             else:
                 for h, v in self.each(value):
                     both = self.bdd.conjoin(g, h)
