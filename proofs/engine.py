@@ -75,7 +75,7 @@ def run(request: Request) -> Report:
     started = time.monotonic()
     if not (request.filesystems or request.everything or request.module):
         raise UsageError("name a filesystem, or --all")
-    kernel = _any_kernel(request) if request.linux else kept_kernel(request.kernel)
+    kernel = any_kernel(request) if request.linux else kept_kernel(request.kernel)
     wanted = request.clauses or clause_ids()
     with ThreadPoolExecutor(1) as aside:  # the workers have the other processors
         asked = aside.submit(_side_check, request, kernel)
@@ -193,7 +193,7 @@ def _kept_row(model: Kept, store: Cache | None) -> list[Any]:
     return row
 
 
-def _any_kernel(request: Request) -> str:
+def any_kernel(request: Request) -> str:
     if request.kernel:
         version(request.kernel)
         return request.kernel
@@ -206,7 +206,7 @@ def _any_kernel(request: Request) -> str:
 
 def contract_answer(request: Request) -> ContractAnswer:
     """The clauses and the callback table of one kernel version, compared with the tree if there is one."""
-    kernel = _any_kernel(request)
+    kernel = any_kernel(request)
     side = vfs(kernel)
     columns = ("callback", "of", "RCU mode", "may block", "VFS locks held", "what for")
     rows = tuple(
@@ -230,14 +230,14 @@ def overlap_answer(request: Request) -> OverlapAnswer:
     """The overlap matrix of one kernel version."""
     from .overlap import overlap
 
-    return overlap(_any_kernel(request))
+    return overlap(any_kernel(request))
 
 
 def extract_models(request: Request) -> tuple[ModelText, ...]:
     """Model files of the filesystems named, read from the tree. UsageError without a tree."""
     if request.linux is None:
         raise UsageError("models are read from a kernel tree: give one with --linux DIR")
-    kernel = _any_kernel(request)
+    kernel = any_kernel(request)
     answers = _gathered(request, kernel, (), texts=True)
     for answer in answers:
         if answer.reason:
