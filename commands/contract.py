@@ -15,6 +15,7 @@ from .running import look, request
 @options.linux()
 @options.form
 @options.output
+@options.config
 def contract(kernel: str | None, linux: Path | None, form: str, output: Path | None) -> int:
     """Print the clauses of the contract and the callback table of a kernel version.
 

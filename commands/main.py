@@ -22,6 +22,13 @@ from .prove import prove
 from .running import fail
 
 COMMANDS: dict[str, click.Command] = {c.name: c for c in (contract, overlap, models) if c.name}
+
+
+def every_command() -> dict[str, click.Command]:
+    """All commands by name, the one that needs no name included."""
+    return {"prove": prove, **COMMANDS}
+
+
 SHORT_USAGE = f"usage: prove [OPTIONS] FILESYSTEM... | prove {'|'.join(COMMANDS)}; see prove --help"
 
 
@@ -32,7 +39,7 @@ def dispatch(args: Sequence[str]) -> tuple[click.Command, list[str]]:
     """
     takes_value = {
         name
-        for command in (prove, *COMMANDS.values())
+        for command in every_command().values()
         for p in command.params
         if isinstance(p, click.Option) and not p.is_flag
         for name in p.opts

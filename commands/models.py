@@ -25,6 +25,7 @@ from .running import with_progress
     type=click.Path(file_okay=False, path_type=Path),
     help="Write each model to its place below FOLDER instead of to standard output.",
 )
+@options.config
 def models(
     filesystems: tuple[str, ...], everything: bool, write: Path | None, module: Path | None, **asked: Any
 ) -> int:

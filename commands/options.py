@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..errors import DentryproofError
+from ..errors import DentryproofError, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -42,6 +42,26 @@ def complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return [n for n in sorted(names.union(COMMANDS)) if n.startswith(incomplete)]
 
 
+def _no_config(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[__name__] = True
+
+
+def _config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+    """Take the defaults of the other options from the configuration, before these are looked at."""
+    if ctx.resilient_parsing:
+        return
+    isolated = bool(ctx.meta.get(__name__))
+    if isolated and value is not None:
+        raise UsageError("--config and --no-config exclude each other")
+    from .config import defaults, nearest
+    from .main import every_command
+
+    file = None if isolated else value or nearest(Path.cwd())
+    if file is not None:
+        ctx.default_map = defaults(file, ctx.command, every_command())
+
+
 def linux(required: bool = False) -> Callable[[Function], Function]:
     return click.option(
         "--linux",
@@ -61,6 +81,42 @@ def several(*options: Callable[[Function], Function]) -> Callable[[Function], Fu
         return function
 
     return decorate
+
+
+config = several(
+    click.option(
+        "--no-config",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_no_config,
+        help="Take no defaults from a file.",
+    ),
+    click.option(
+        "--config",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_config,
+        help="Take defaults from FILE, not from dentryproof.toml or pyproject.toml.",
+    ),
+)
+
+
+def said_last(one: str, other: str) -> tuple[bool, bool]:
+    """Two flags that exclude each other; the command line wins over the configuration.
+
+    UsageError where one place says both.
+    """
+    ctx = click.get_current_context()
+    values = bool(ctx.params[one]), bool(ctx.params[other])
+    if all(values):
+        said = [ctx.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE for n in (one, other)]
+        if said[0] == said[1]:
+            raise UsageError(f"--{one} and --{other} exclude each other")
+        return said[0], said[1]
+    return values
 
 
 module = click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,19 +18,34 @@ from .running import look, with_progress
 if TYPE_CHECKING:
     from ..proofs.baseline import Baseline
 
-EPILOG = """\b
-Commands:
-  prove contract   the clauses and the callback table of a kernel version
-  prove overlap    which callbacks can run at the same time on one dentry
-  prove models     regenerate models from a kernel tree
-\b
-Exit status:
-  0   every clause is proved or not applicable
-  1   a clause is violated, even if only in a debug build
-  2   usage or input error
-  3   something is unknown and nothing is violated
-  70  internal error
-"""
+EXAMPLES = (
+    ("prove autofs --kernel 5.0.1", "the use-after-free of 2019"),
+    ("prove --linux ~/linux fuse nfs", "two filesystems of a kernel tree"),
+    ("prove --linux . --all --baseline b.json", "fail on what is new or worse"),
+)
+COMMANDS = (
+    ("prove contract", "the clauses and the callback table of a kernel version"),
+    ("prove overlap", "which callbacks can run at the same time on one dentry"),
+    ("prove models", "regenerate models from a kernel tree"),
+)
+STATUSES = (
+    (0, "every clause is proved or not applicable"),
+    (1, "a clause is violated, even if only in a debug build"),
+    (2, "usage or input error"),
+    (3, "something is unknown and nothing is violated"),
+    (70, "internal error"),
+)
+
+
+def _table(title: str, rows: Iterable[tuple[object, str]]) -> str:
+    """Rows for the end of the help, as they are."""
+    width = max(len(str(name)) for name, _ in rows) + 2
+    return "\b\n" + f"{title}:\n" + "\n".join(f"  {name!s:<{width}}{text}" for name, text in rows)
+
+
+EPILOG = "\n\n".join(
+    (_table("Examples", EXAMPLES), _table("Commands", COMMANDS), _table("Exit status", STATUSES))
+)
 
 
 @click.command("prove", context_settings=options.SETTINGS, epilog=EPILOG)
@@ -86,6 +102,7 @@ Exit status:
     "-q", "--quiet", is_flag=True, help="One line for each violated or unknown result, nothing else."
 )
 @options.verbose
+@options.config
 @click.version_option(__version__, prog_name="dentryproof", message="%(prog)s %(version)s")
 def prove(
     filesystems: tuple[str, ...],
@@ -116,8 +133,7 @@ def prove(
         raise UsageError("--module needs the kernel tree that the module is for: give it with --linux DIR")
     if filesystems and everything:
         raise UsageError("--all and names of filesystems exclude each other")
-    if quiet and verbose:
-        raise UsageError("--quiet and --verbose exclude each other")
+    quiet, verbose = options.said_last("quiet", "verbose")
     if update_baseline and not baseline:
         raise UsageError("--update-baseline needs the file: name it with --baseline FILE")
     targets = _targets(form, outputs)

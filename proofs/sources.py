@@ -92,7 +92,7 @@ class KernelTree:
         self.request, self.kernel, self.store = request, kernel, store
         self.tree = Tree(request.linux, request.module)
         self.survey = Survey(self.tree)
-        self._memory = digest("tree", *self.tree.bases)
+        self._memory = digest("tree", self.tree.root, self.tree.module)
         self.state = State(self.tree, store.get("trees", self._memory) if store else None)
 
     def items(self, task: Task) -> list[Item]:
@@ -116,12 +116,7 @@ class KernelTree:
         return Item(unit.folder, task, models, lambda: sum(map(self._size, unit.paths)), tables)
 
     def _size(self, path: str) -> int:
-        for base in self.tree.bases:
-            try:
-                return (base / path).stat().st_size
-            except OSError:
-                continue
-        return 0
+        return next((size for files in self.tree.places if (size := files.size(path))), 0)
 
     def learn(self, consulted: Consulted) -> None:
         """See `Sources`."""

@@ -23,6 +23,7 @@ from .pool import Phase
 from .verdict import Result, TraceStep, Understood, Verdict
 
 if TYPE_CHECKING:
+    from ..reader.files import Origin
     from ..reader.tree import Consulted, Tree
     from .decide import Decisions
 
@@ -36,7 +37,7 @@ SOLVES = 12
 class UnitName:
     """Which unit of which tree; `own` if it is one of the module's."""
 
-    root: Path
+    root: Origin
     module: Path | None
     folder: str
     own: bool
@@ -190,7 +191,7 @@ def answer_apart(task: Task) -> Iterator[Message]:
 
 
 @cache
-def _shared_tree(root: Path, module: Path | None) -> Tree:
+def _shared_tree(root: Origin, module: Path | None) -> Tree:
     from ..reader.tree import Tree
 
     return Tree(root, module)

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import re
-import stat
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from ..errors import InputError
-from .source import MAX_BYTES, Definition, Macro, SourceFile
+from .files import Files, Folder, Origin, Overlaid, Revision, Signature, files_of
+from .source import Definition, Macro, SourceFile
 
 ABSENT = "-"
 """What stands for the content of a file that is not there."""
-SETTLED = 2.0
-"""A file that changed less than so many seconds ago may change again without another time stamp."""
-
 Searched = dict[str, tuple[str, tuple[str, ...]]]
 """By folder: what its C files looked like (names, sizes, times, inodes), and which of them were found."""
-Signature = tuple[int, int, int, int]
-"""Size, times of the last change of content and of status in ns, and inode number of a file."""
-
 _VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.M)
 _PROTOTYPE_HINT = 200
 
@@ -52,100 +43,9 @@ def content(file: SourceFile | None) -> str:
     return f"!{file.problem}" if file.problem and not file.raw else file.sha256
 
 
-def signature(status: os.stat_result, now: float) -> Signature | None:
-    """By what a file is known again without reading it; None for one that changed just before `now`."""
-    if not stat.S_ISREG(status.st_mode) or max(status.st_mtime, status.st_ctime) > now - SETTLED:
-        return None
-    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-
-
 def names_hash(names: Iterable[str]) -> str:
     """A listing as one word."""
     return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def read_below(base: Path, path: str) -> tuple[SourceFile | None, Signature | None]:
-    """The file at `path` below `base`, None if there is none, and its signature where it has settled.
-
-    A file that cannot be read as C source has its `problem` set and no text; so has one whose path leads
-    out of `base`.
-    """
-    try:
-        resolved = (base / path).resolve()
-    except (OSError, RuntimeError, ValueError):
-        return SourceFile(path, b"", problem="its path leads nowhere"), None
-    if not resolved.is_relative_to(base):
-        return SourceFile(path, b"", problem="leads out of the tree"), None
-    try:
-        if not resolved.is_file():
-            return None, None
-        status = resolved.stat()
-        if status.st_size > MAX_BYTES:
-            return SourceFile(path, b"", problem=f"larger than {MAX_BYTES >> 20} MiB"), None
-        known = signature(status, time.time())
-        return SourceFile(path, resolved.read_bytes()), known
-    except OSError as error:
-        return SourceFile(path, b"", problem=error.strerror or "cannot be read"), None
-
-
-class Files(Protocol):
-    """Files by their paths relative to some root, wherever they are kept: what a `Tree` reads through."""
-
-    def read(self, path: str) -> tuple[SourceFile | None, Signature | None]:
-        """The file at `path`, None if there is none, and its signature where it is one on disc that has
-        settled."""
-
-    def names(self, folder: str, suffixes: tuple[str, ...], deep: bool) -> Iterable[str]:
-        """The paths of the files in `folder` (and below it, if `deep`) that end in one of `suffixes`."""
-
-    def forget(self, path: str) -> None:
-        """Nobody else will ask for the text of this file."""
-
-
-class Folder:
-    """The files below the folder `base`, and nothing outside it. What was read is remembered."""
-
-    def __init__(self, base: Path) -> None:
-        self.base = base
-        self._read: dict[str, tuple[SourceFile | None, Signature | None]] = {}
-
-    def read(self, path: str) -> tuple[SourceFile | None, Signature | None]:
-        """See `Files` and `read_below`."""
-        if path not in self._read:
-            self._read[path] = read_below(self.base, path)
-        return self._read[path]
-
-    def names(self, folder: str, suffixes: tuple[str, ...], deep: bool) -> Iterable[str]:
-        """See `Files`."""
-        start = self.base / folder
-        if not start.resolve().is_relative_to(self.base) or not start.is_dir():
-            return ()
-        walk = start.rglob("*") if deep else start.glob("*")
-        return (str(p.relative_to(self.base)) for p in walk if p.name.endswith(suffixes))
-
-    def forget(self, path: str) -> None:
-        """See `Files`."""
-        self._read.pop(path, None)
-
-
-class Texts:
-    """Files that are given as texts, by path."""
-
-    def __init__(self, texts: Mapping[str, str]) -> None:
-        self._files = {path: SourceFile(path, text.encode()) for path, text in texts.items()}
-
-    def read(self, path: str) -> tuple[SourceFile | None, Signature | None]:
-        """See `Files`."""
-        return self._files.get(path), None
-
-    def names(self, folder: str, suffixes: tuple[str, ...], deep: bool) -> Iterable[str]:
-        """See `Files`."""
-        start = "" if folder in ("", ".") else folder + "/"
-        below = (p for p in self._files if p.startswith(start) and p.endswith(suffixes))
-        return (p for p in below if deep or "/" not in p[len(start) :])
-
-    def forget(self, path: str) -> None:
-        """See `Files`; a text that was given stays."""
 
 
 class Tree:
@@ -154,24 +54,28 @@ class Tree:
     A path is relative to the one or the other. Every path that was asked for is remembered: `consulted`.
     """
 
-    def __init__(self, root: Path, module: Path | None = None) -> None:
-        self.root = root.resolve()
+    def __init__(
+        self, root: Origin, module: Path | None = None, overlay: Mapping[str, str | None] | None = None
+    ) -> None:
+        self.root = root if isinstance(root, Revision) else root.resolve()
         self.module = module.resolve() if module is not None else None
-        self.bases = (self.root,) if self.module is None else (self.module, self.root)
         self.searched: Searched = {}
         """Where operations tables were looked for (`reader/search.py`)."""
-        self._tree: tuple[Files, ...] = (Folder(self.root),)
-        self._module: tuple[Files, ...] = () if self.module is None else (Folder(self.module),)
+        self.files = files_of(root)
+        if overlay:
+            self.files = Overlaid(self.files, overlay)
+        self._module: Files | None = Folder(module) if module is not None else None
         self._cache: dict[str, SourceFile | None] = {}
         self._signatures: dict[str, Signature] = {}
         self._listing: dict[str, tuple[str, ...]] = {}
         self._closure: dict[str, tuple[SourceFile, ...]] = {}
-        if not self.root.is_dir():
-            raise InputError(f"{root}: no such folder")
-        if not (self.root / "Makefile").is_file() or not (self.root / "fs").is_dir():
+        if not self.files.size("Makefile") or self.files.listing("fs", ()) is None:
             raise InputError(f"{root}: no kernel tree (it has no Makefile with a version, or no fs/)")
-        if self.module is not None and not self.module.is_dir():
-            raise InputError(f"{module}: no such folder")
+
+    @property
+    def places(self) -> tuple[Files, ...]:
+        """Where a path is looked for, first to last: in the module, in the tree."""
+        return (self.files,) if self._module is None else (self._module, self.files)
 
     def afresh(self) -> Tree:
         """The same tree, that has been asked for nothing yet; what was read is shared."""
@@ -179,17 +83,18 @@ class Tree:
         other._cache, other._signatures, other._listing, other._closure = {}, {}, {}, {}
         return other
 
-    def overlaid(self, texts: Mapping[str, str]) -> Tree:
-        """The tree with the files at these paths replaced or added, that has been asked for nothing yet.
-        Where its filesystems are (`Survey`) and what they rest on (`State`) is still looked for on disc."""
+    def overlaid(self, texts: Mapping[str, str | None]) -> Tree:
+        """The tree with the files at these paths replaced or added, or gone where the text is None. It has
+        been asked for nothing yet."""
         other = self.afresh()
-        other._tree = (Texts(texts), *self._tree)
+        other.files = Overlaid(self.files, texts)
+        other.searched = dict(self.searched)
         return other
 
     def forget(self, paths: Iterable[str]) -> None:
         """Drop the text of files that nobody else will ask for, in this tree and those made of it."""
         for path in paths:
-            for files in (*self._module, *self._tree):
+            for files in self.places:
                 files.forget(path)
 
     @property
@@ -204,7 +109,7 @@ class Tree:
     @cached_property
     def version(self) -> str:
         """The kernel version that the top Makefile states (``6.12.117``); InputError if it states none."""
-        makefile = _first("Makefile", self._tree)[0]
+        makefile = self.files.read("Makefile")[0]
         text = makefile.text[:4096] if makefile is not None else ""
         found: dict[str, str] = dict(_VERSION.findall(text))
         if not found.get("VERSION", "").isdigit() or not found.get("PATCHLEVEL", "").isdigit():
@@ -218,7 +123,7 @@ class Tree:
         """The file at `path`, or None if there is none. A file that cannot be read as C source (too large,
         unreadable) has its `problem` set and no text."""
         if path not in self._cache:
-            self._cache[path], known = _first(path, (*self._module, *self._tree))
+            self._cache[path], known = _first(path, self.places)
             if known is not None:
                 self._signatures[path] = known
         return self._cache[path]
@@ -241,9 +146,9 @@ class Tree:
     def listed(self, key: str) -> tuple[str, ...]:
         """The listing that `key` of `Consulted.listings` names, as it is now."""
         where, depth, suffixes, folder = key.split("|", 3)
-        places = self._module if where == "module" else self._tree
+        files = self._module if where == "module" else self.files
         ends = tuple(suffixes.split(","))
-        return tuple(sorted({p for files in places for p in files.names(folder, ends, depth == "deep")}))
+        return () if files is None else tuple(sorted(files.names(folder, ends, depth == "deep")))
 
     @property
     def module_files(self) -> tuple[str, ...]:
