@@ -27,6 +27,7 @@ COMMANDS = (
     ("prove contract", "the clauses and the callback table of a kernel version"),
     ("prove overlap", "which callbacks can run at the same time on one dentry"),
     ("prove models", "regenerate models from a kernel tree"),
+    ("prove mutate", "break a kernel tree on purpose, and see whether that is noticed"),
 )
 STATUSES = (
     (0, "every clause is proved or not applicable"),

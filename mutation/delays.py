@@ -100,6 +100,7 @@ def free_to_evict(code: Code) -> Iterator[Mutant]:
                 if len(edits) == 1:
                     continue
             line = table.file.line(at)
+            expected, why = _frees_inodes(code, free.group(1))
             yield Mutant(
                 "free-to-evict", table.file.path, line, table.name, change, tuple(edits), expected, why
             )

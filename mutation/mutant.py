@@ -109,6 +109,11 @@ class Finding:
         m = self.mutant
         return self.filesystem, m.operator, m.file, m.function, m.number
 
+    @property
+    def unexpected(self) -> bool:
+        """Whether it was killed though the rule says that it is harmless: either is wrong."""
+        return self.outcome is Outcome.KILLED and self.mutant.expected is Expected.HARMLESS
+
 
 @dataclass(frozen=True, slots=True)
 class Mutation:

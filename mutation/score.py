@@ -1,5 +1,5 @@
-"""What becomes of mutants: each filesystem as it is, then once for every mutant, through the ordinary reader and
-prover."""
+"""What becomes of mutants: each filesystem as it is, then once for every mutant, through the ordinary reader
+and prover."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _COLUMNS = ["filesystem", "operator", "file", "function", "number", "verdict", "
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What somebody who read the source says of a survivor: that it is harmless, or that the tool is blind."""
+    """What a reader of the source says of a survivor: that it is harmless, or that the tool is blind."""
 
     harmless: bool
     reason: str
 
 
 def explanations(paths: Iterable[Path]) -> dict[Place, Explanation]:
-    """Survivors that were explained, from tables with the columns filesystem, operator, file, function, number,
-    verdict (``harmless`` or ``blind``) and reason. InputError for what is not such a table."""
+    """Survivors that were explained, from tables with the columns filesystem, operator, file, function,
+    number, verdict (``harmless`` or ``blind``) and reason. InputError for what is not such a table."""
     found: dict[Place, Explanation] = {}
     for path in paths:
         try:
