@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from .code import Call, Code, Function
 from .mutant import Edit, Expected, Mutant
@@ -23,6 +24,12 @@ _CONTAINER = re.compile(
     r"\bcontainer_of\s*\(\s*(?:\w+)\s*,\s*(?:struct\s+(\w+)|typeof\s*\(\s*\*\s*\w+\s*\))\s*,"
 )
 _KILLS = re.compile(r"\b(?:kill_\w+_super|generic_shutdown_super)\s*\(")
+_ABOUT = {
+    "rcu-delay-dentry": ("d_prune", "d_iput", "d_release"),
+    "rcu-delay-inode": ("evict_inode", "destroy_inode", "free_inode"),
+    "rcu-delay-super": ("put_super", "kill_sb"),
+}
+"""Which teardown methods each clause is about."""
 
 
 def no_rcu_delay(code: Code) -> Iterator[Mutant]:
@@ -36,7 +43,7 @@ def no_rcu_delay(code: Code) -> Iterator[Mutant]:
             )
             if expected is Expected.MATTERS and function not in followed:
                 expected, why = Expected.UNDECIDED, f"{why}; whether a teardown gets here is not told"
-            yield _call_changed("no-rcu-delay", call, now, expected, why)
+            yield _call_changed(code, "no-rcu-delay", call, now, expected, why)
 
 
 def _delayed(code: Code, touched: Touched, function: Function) -> Iterator[tuple[Call, str, str]]:
@@ -132,13 +139,14 @@ def no_hidden_grace_period(code: Code) -> Iterator[Mutant]:
                 )
             else:
                 expected, why = Expected.UNDECIDED, "what its callers free after it is not told"
-            yield _call_changed("no-hidden-grace-period", call, "(void)0", expected, why)
+            yield _call_changed(code, "no-hidden-grace-period", call, "(void)0", expected, why)
     if not any(p.method == "kill_sb" for p in code.programs):
         return
     expected, why = _after_shutdown(code)
     for function in code.functions:
         for call in function.calls(_BDI):
-            yield _call_changed("no-hidden-grace-period", call, "0", expected, why)
+            found = _call_changed(code, "no-hidden-grace-period", call, "0", expected, why)
+            yield replace(found, aims=("rcu-delay-super",))
 
 
 def _after_shutdown(code: Code) -> tuple[Expected, str]:
@@ -168,10 +176,13 @@ def _named(code: Code, text: str) -> Iterator[Function]:
         yield from code.by_name.get(word, ())
 
 
-def _call_changed(operator: str, call: Call, now: str, expected: Expected, why: str) -> Mutant:
+def _call_changed(code: Code, operator: str, call: Call, now: str, expected: Expected, why: str) -> Mutant:
     function = call.inside
     path, line = function.file.path, function.line(call.span.start)
     was = " ".join(function.text(call.span).split())
     edit = Edit(path, call.span.start, call.span.end, now)
     change = f"{was} becomes {' '.join(now.split())}"
-    return Mutant(operator, path, line, function.name, change, (edit,), expected, why)
+    aims = tuple(
+        c for c, methods in _ABOUT.items() if function in code.followed(code.teardown_programs(*methods))
+    )
+    return Mutant(operator, path, line, function.name, change, (edit,), expected, why, aims=aims)

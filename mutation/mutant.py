@@ -54,6 +54,7 @@ class Mutant:
     change      what is changed, in a few words
     expected    whether it matters; `why` says by what
     number      tells apart the mutants of one operator in one function, from 1
+    aims        the clauses that it can break, where they are fewer than the operator's
     """
 
     operator: str
@@ -65,6 +66,7 @@ class Mutant:
     expected: Expected
     why: str
     number: int = 1
+    aims: tuple[str, ...] = ()
 
     def overlay(self, texts: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         """The changed files as (path, text); `texts` has them as they were."""

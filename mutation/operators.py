@@ -47,7 +47,7 @@ OPERATORS = tuple(
         (
             "free-in-prune",
             "free in ->d_prune() instead of ->d_release()",
-            ("prune-frees-nothing",),
+            ("prune-frees-nothing", "rcu-delay-dentry"),
             prunes.free,
         ),
         ("unlock-in-prune", "drop and retake d_lock in ->d_prune()", ("prune-keeps-locks",), prunes.unlock),

@@ -27,6 +27,7 @@ from .code import Code
 from .mutant import Expected, Finding, Mutant, Mutation, Outcome, Place, Turn
 from .operators import NAMES, OPERATORS, mutants
 
+_AIMS = {o.name: o.aims for o in OPERATORS}
 _GOOD = (Verdict.PROVED, Verdict.NOT_APPLICABLE)
 _COLUMNS = ["filesystem", "operator", "file", "function", "number", "verdict", "reason"]
 
@@ -69,7 +70,8 @@ def mutate(
     explained: dict[Place, Explanation] | None = None,
     places_only: bool = False,
 ) -> Mutation:
-    """Break what the request names on purpose, place by place, and see what is noticed.
+    """Break what the request names on purpose, place by place, and see what is noticed: of each mutant, the
+    clauses that its operator aims at are decided.
 
     operators   () means all
     explained   survivors that are known, and why
@@ -84,7 +86,9 @@ def mutate(
     if not (request.filesystems or request.everything):
         raise UsageError("name a filesystem, or --all")
     kernel = any_kernel(request)
-    wanted = () if places_only else request.clauses or clause_ids()
+    chosen = operators or NAMES
+    aims = {c for name in chosen for c in _AIMS[name]}
+    wanted = () if places_only else tuple(c for c in request.clauses or clause_ids() if c in aims)
     notes = Notes(request)
     store = Cache(request.cache, notes) if request.cache is not None else None
     names = () if request.everything else request.filesystems
@@ -92,9 +96,12 @@ def mutate(
     with closing(KernelTree(request, kernel, store)) as read:
         answers = gather(request, read, task, store, notes)
         units = [
-            _Unit(item, found, _places(read, item, found, operators or NAMES))
+            _Unit(item, found, _places(read, item, found, chosen))
             for item, found in zip(read.items(task), answers, strict=True)
         ]
+        for unit in units:
+            if unit.found.reason:
+                notes(f"{unit.found.reason}; what of it was not decided cannot turn")
         units.sort(key=lambda u: u.item.label)
         findings = [] if places_only else _findings(request, read, units)
     known = explained or {}
@@ -106,9 +113,7 @@ def mutate(
         str(request.linux),
         tuple((u.name, m) for u in units for m in u.mutants),
         tuple(told),
-        ()
-        if places_only
-        else tuple(sorted(p for p in stale if p[0] in asked and p[1] in (operators or NAMES))),
+        () if places_only else tuple(sorted(p for p in stale if p[0] in asked and p[1] in chosen)),
         time.monotonic() - started,
     )
 
@@ -177,7 +182,9 @@ def _task(read: KernelTree, unit: _Unit, mutant: Mutant) -> Task:
     for edit in mutant.edits:
         file = read.tree.file(edit.path)
         texts[edit.path] = file.text if file is not None else ""
-    return replace(unit.item.task, models=(), texts=False, overlay=mutant.overlay(texts))
+    clauses = tuple(c for c in unit.item.task.clauses if c in _AIMS[mutant.operator])
+    overlay = mutant.overlay(texts)
+    return replace(unit.item.task, clauses=clauses, models=(), texts=False, overlay=overlay)
 
 
 def _messages(
@@ -211,7 +218,7 @@ def _finding(unit: _Unit, mutant: Mutant, found: Answer) -> Finding:
     if turns:
         reason = next((t.about for t in turns if t.about), "")
         return Finding(unit.name, mutant, Outcome.UNKNOWN, tuple(turns), reason)
-    aims = next(o.aims for o in OPERATORS if o.name == mutant.operator)
+    aims = mutant.aims or _AIMS[mutant.operator]
     verdicts = [v for results in after.values() for c, v in _verdicts(results).items() if c in aims]
     if not any(v in _GOOD for v in verdicts):
         return Finding(unit.name, mutant, Outcome.MASKED)
@@ -228,7 +235,7 @@ def _turns(table: str, before: tuple[Result, ...], after: tuple[Result, ...] | N
         return [Turn(table, c, v, Verdict.UNKNOWN, gone) for c, v in clauses.items() if v in _GOOD]
     was = {r.key: r.verdict for r in before}
     turns = []
-    for name, verdict in _verdicts(after).items():
+    for name in _verdicts(after):
         for bad in (Verdict.VIOLATED, Verdict.UNKNOWN):
             new = [
                 r
@@ -239,9 +246,6 @@ def _turns(table: str, before: tuple[Result, ...], after: tuple[Result, ...] | N
                 about = new[0].summary if bad is Verdict.VIOLATED else new[0].reason
                 turns.append(Turn(table, name, clauses.get(name, Verdict.NOT_APPLICABLE), bad, about))
                 break
-        else:
-            if verdict is Verdict.VIOLATED and clauses.get(name) is not Verdict.VIOLATED:
-                turns.append(Turn(table, name, clauses.get(name, Verdict.NOT_APPLICABLE), verdict))
     return turns
 
 
