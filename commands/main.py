@@ -18,11 +18,14 @@ from ..errors import DentryproofError, InternalError
 from .contract import contract
 from .diff import diff
 from .models import models
+from .mutate import mutate
 from .overlap import overlap
 from .prove import prove
 from .running import fail
 
-COMMANDS: dict[str, click.Command] = {c.name: c for c in (contract, diff, overlap, models) if c.name}
+COMMANDS: dict[str, click.Command] = {
+    c.name: c for c in (contract, diff, overlap, models, mutate) if c.name
+}
 
 
 def every_command() -> dict[str, click.Command]:

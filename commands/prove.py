@@ -30,6 +30,7 @@ COMMANDS = (
     ("prove overlap", "which callbacks can run at the same time on one dentry"),
     ("prove models", "regenerate models from a kernel tree"),
     ("prove check", "verify certificates of proofs"),
+    ("prove mutate", "break a kernel tree on purpose, and see whether that is noticed"),
 )
 STATUSES = (
     (0, "every clause is proved or not applicable"),

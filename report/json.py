@@ -43,7 +43,7 @@ def report_document(report: Report) -> dict[str, Any]:
     """A report as plain data."""
     clauses = clause_verdicts(report.results)
     return (
-        _envelope()
+        envelope()
         | {
             "source": {
                 "kind": report.kind,
@@ -92,7 +92,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
 
 def tables_document(rows: Sequence[TableRow]) -> dict[str, Any]:
     """The operations tables that ``prove --list`` names."""
-    return _envelope() | {
+    return envelope() | {
         "tables": [
             {
                 "filesystem": r.filesystem,
@@ -121,7 +121,7 @@ def _place(member: str, function: str, places: dict[str, Source]) -> dict[str, A
 
 def contract_document(answer: ContractAnswer) -> dict[str, Any]:
     """The clauses and the callback table; with a tree, what the comparison with it found."""
-    document = _envelope() | {
+    document = envelope() | {
         "kernel": answer.kernel,
         "clauses": [asdict(c) for c in answer.clauses],
         "callbacks": [dict(zip(answer.columns, row, strict=True)) for row in answer.rows],
@@ -142,7 +142,7 @@ def _side(check: SideCheck) -> dict[str, Any]:
 
 def overlap_document(answer: OverlapAnswer) -> dict[str, Any]:
     """The overlap matrix, one entry a pair."""
-    return _envelope() | {
+    return envelope() | {
         "kernel": answer.kernel,
         "callbacks": list(answer.callbacks),
         "pairs": [
@@ -157,7 +157,8 @@ def dump(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def _envelope() -> dict[str, Any]:
+def envelope() -> dict[str, Any]:
+    """What every document starts with."""
     return {"schema": SCHEMA, "tool": {"name": "dentryproof", "version": __version__}}
 
 
