@@ -91,6 +91,12 @@ EPILOG = "\n\n".join(
     "writes that form as well; repeatable.",
 )
 @click.option(
+    "--source-url",
+    metavar="PATTERN",
+    default="",
+    help="What places in the source link to in html: an address with {file} and {line}.",
+)
+@click.option(
     "--baseline",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -116,6 +122,7 @@ def prove(
     timeout: float | None,
     form: str,
     outputs: tuple[Target, ...],
+    source_url: str,
     baseline: Path | None,
     update_baseline: bool,
     statistics: bool,
@@ -137,6 +144,10 @@ def prove(
     if update_baseline and not baseline:
         raise UsageError("--update-baseline needs the file: name it with --baseline FILE")
     targets = _targets(form, outputs)
+    if source_url:
+        from ..paper.page import checked_pattern
+
+        source_url = checked_pattern(source_url)
     asked: dict[str, Any] = {
         "filesystems": filesystems,
         "everything": everything or not (filesystems or module),
@@ -155,7 +166,7 @@ def prove(
 
         asked["clauses"] = select("clause", clauses, clause_ids())
     asked |= {"solver": solver, "timeout": timeout}
-    style = Style(quiet=quiet, verbose=verbose, statistics=statistics)
+    style = Style(quiet=quiet, verbose=verbose, statistics=statistics, source_url=source_url)
     return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
 
 

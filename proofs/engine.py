@@ -33,6 +33,7 @@ from .work import Task, model_key
 
 if TYPE_CHECKING:
     from ..reader.units import Unit
+    from .handbook import Handbook
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ __all__ = [
     "TableRow",
     "clause_ids",
     "contract_answer",
+    "contract_changes",
     "extract_models",
+    "handbook_answer",
     "kernels",
     "list_tables",
     "overlap_answer",
@@ -231,6 +234,23 @@ def overlap_answer(request: Request) -> OverlapAnswer:
     from .overlap import overlap
 
     return overlap(_any_kernel(request))
+
+
+def handbook_answer(request: Request, since: str = "", until: str = "") -> Handbook:
+    """Everything that tables and pictures of the contract show; changes are those from `since` to `until`."""
+    from .handbook import changes, handbook
+    from .overlap import overlap
+
+    changes(vfs(_any_kernel(request)), since, until)  # versions that are none are told before the solver runs
+    answer = contract_answer(request)
+    return handbook(answer, overlap(answer.kernel), since, until)
+
+
+def contract_changes(kernel: str, since: str = "", until: str = "") -> tuple[tuple[str, str], ...]:
+    """(kernel, what changed there), from `since` to `until`; UsageError where these are no versions."""
+    from .handbook import changes
+
+    return changes(vfs(kernel), since, until)
 
 
 def extract_models(request: Request) -> tuple[ModelText, ...]:

@@ -119,8 +119,11 @@ def _place(member: str, function: str, places: dict[str, Source]) -> dict[str, A
     }
 
 
-def contract_document(answer: ContractAnswer) -> dict[str, Any]:
-    """The clauses and the callback table; with a tree, what the comparison with it found."""
+def contract_document(
+    answer: ContractAnswer, changes: Sequence[tuple[str, str]] | None = None
+) -> dict[str, Any]:
+    """The clauses and the callback table, and the changes by kernel version if they were asked for; with a
+    tree, what the comparison with it found."""
     document = _envelope() | {
         "kernel": answer.kernel,
         "clauses": [asdict(c) for c in answer.clauses],
@@ -128,6 +131,8 @@ def contract_document(answer: ContractAnswer) -> dict[str, Any]:
         "messages": list(answer.messages),
         "exit_status": answer.status,
     }
+    if changes is not None:
+        document["changes"] = [{"kernel": kernel, "what": what} for kernel, what in changes]
     return document if answer.check is None else document | {"tree": _side(answer.check)}
 
 
