@@ -16,12 +16,13 @@ import click
 
 from ..errors import DentryproofError, InternalError
 from .contract import contract
+from .explain import explain
 from .models import models
 from .overlap import overlap
 from .prove import prove
 from .running import fail
 
-COMMANDS: dict[str, click.Command] = {c.name: c for c in (contract, overlap, models) if c.name}
+COMMANDS: dict[str, click.Command] = {c.name: c for c in (contract, overlap, explain, models) if c.name}
 
 
 def every_command() -> dict[str, click.Command]:

@@ -33,6 +33,7 @@ from .work import Task, model_key
 
 if TYPE_CHECKING:
     from ..reader.units import Unit
+    from .explain import Explained
     from .handbook import Handbook
 
 
@@ -54,8 +55,10 @@ __all__ = [
     "Request",
     "TableRow",
     "clause_ids",
+    "clause_statements",
     "contract_answer",
     "contract_changes",
+    "explained",
     "extract_models",
     "handbook_answer",
     "kernels",
@@ -251,6 +254,21 @@ def contract_changes(kernel: str, since: str = "", until: str = "") -> tuple[tup
     from .handbook import changes
 
     return changes(vfs(kernel), since, until)
+
+
+def explained(name: str) -> Explained:
+    """A clause explained, its example decided; UsageError for an id that is none."""
+    from .explain import explain
+    from .names import unknown
+
+    if name not in clause_ids():
+        raise unknown("clause", name, clause_ids())
+    return explain(name)
+
+
+def clause_statements() -> tuple[tuple[str, str], ...]:
+    """(id, statement) of every clause, in the contract's order."""
+    return tuple((c.id, c.statement) for c in clauses())
 
 
 def extract_models(request: Request) -> tuple[ModelText, ...]:
