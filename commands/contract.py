@@ -15,6 +15,7 @@ DOCUMENTS = ("latex", "rst", "markdown", "html")
 @click.command("contract", context_settings=options.SETTINGS)
 @options.kernel
 @options.linux()
+@options.git
 @click.option(
     "--format",
     "form",
@@ -29,7 +30,14 @@ DOCUMENTS = ("latex", "rst", "markdown", "html")
 @options.output
 @options.config
 def contract(
-    kernel: str | None, linux: Path | None, form: str, since: str, until: str, output: Path | None
+    kernel: str | None,
+    linux: Path | None,
+    git: Path | None,
+    rev: str | None,
+    form: str,
+    since: str,
+    until: str,
+    output: Path | None,
 ) -> int:
     """Print the clauses of the contract and the callback table of a kernel version.
 
@@ -40,7 +48,7 @@ def contract(
     from ..report.output import check_target, emit
 
     check_target(output)
-    asked = request(kernel=kernel, linux=linux)
+    asked = request(kernel=kernel, linux=linux, git=git, rev=rev)
     if form in DOCUMENTS:
         from ..paper.documents import contract as document
         from ..proofs.engine import handbook_answer

@@ -16,13 +16,16 @@ import click
 
 from ..errors import DentryproofError, InternalError
 from .contract import contract
+from .diff import diff
 from .explain import explain
 from .models import models
 from .overlap import overlap
 from .prove import prove
 from .running import fail
 
-COMMANDS: dict[str, click.Command] = {c.name: c for c in (contract, overlap, explain, models) if c.name}
+COMMANDS: dict[str, click.Command] = {
+    c.name: c for c in (contract, diff, overlap, explain, models) if c.name
+}
 
 
 def every_command() -> dict[str, click.Command]:

@@ -15,7 +15,8 @@ from .running import with_progress
 @click.command("models", context_settings=options.SETTINGS)
 @options.filesystems
 @options.everything
-@options.linux(required=True)
+@options.linux()
+@options.git
 @options.module
 @options.kernel
 @options.reading

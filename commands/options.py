@@ -62,11 +62,10 @@ def _config(ctx: click.Context, param: click.Parameter, value: Path | None) -> N
         ctx.default_map = defaults(file, ctx.command, every_command())
 
 
-def linux(required: bool = False) -> Callable[[Function], Function]:
+def linux() -> Callable[[Function], Function]:
     return click.option(
         "--linux",
         metavar="DIR",
-        required=required,
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         help="Read this kernel tree (neither configured nor built) instead of the models.",
     )
@@ -119,6 +118,15 @@ def said_last(one: str, other: str) -> tuple[bool, bool]:
     return values
 
 
+git = several(
+    click.option(
+        "--git",
+        metavar="DIR",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Read a revision of this git repository, without a checkout.",
+    ),
+    click.option("--rev", metavar="REV", help="The revision of --git; HEAD if not given."),
+)
 module = click.option(
     "--module",
     metavar="DIR",
@@ -181,6 +189,13 @@ output = click.option(
 )
 verbose = click.option(
     "-v", "--verbose", is_flag=True, help="Say more: what each proof holds by and leans on."
+)
+clauses = click.option(
+    "--clause",
+    "clauses",
+    metavar="ID",
+    multiple=True,
+    help="Only this clause, or those that a pattern such as 'prune-*' names; repeatable.",
 )
 everything = click.option("--all", "everything", is_flag=True, help="Every filesystem that there is.")
 filesystems = click.argument("filesystems", metavar="FILESYSTEM...", nargs=-1, shell_complete=complete_names)

@@ -25,6 +25,7 @@ EXAMPLES = (
 )
 COMMANDS = (
     ("prove contract", "the clauses and the callback table of a kernel version"),
+    ("prove diff", "what a change, or a patch, does to verdicts"),
     ("prove overlap", "which callbacks can run at the same time on one dentry"),
     ("prove explain", "what a clause says, why, a trace that breaks it, how to fix it"),
     ("prove models", "regenerate models from a kernel tree"),
@@ -56,15 +57,10 @@ EPILOG = "\n\n".join(
     "--list", "listing", is_flag=True, help="List operations tables and their callbacks instead of proving."
 )
 @options.linux()
+@options.git
 @options.module
 @options.kernel
-@click.option(
-    "--clause",
-    "clauses",
-    metavar="ID",
-    multiple=True,
-    help="Only this clause, or those that a pattern such as 'prune-*' names; repeatable.",
-)
+@options.clauses
 @click.option("--solver", metavar="NAME", default="z3", show_default=True, help="The solver that decides.")
 @click.option(
     "--timeout",
@@ -137,7 +133,7 @@ def prove(
     """
     if not (filesystems or everything or listing or module):
         raise UsageError("name a filesystem, or give --all or --list")
-    if module and not linux:
+    if module and not (linux or reading["git"]):
         raise UsageError("--module needs the kernel tree that the module is for: give it with --linux DIR")
     if filesystems and everything:
         raise UsageError("--all and names of filesystems exclude each other")

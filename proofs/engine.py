@@ -81,15 +81,15 @@ def run(request: Request) -> Report:
     started = time.monotonic()
     if not (request.filesystems or request.everything or request.module):
         raise UsageError("name a filesystem, or --all")
-    kernel = _any_kernel(request) if request.linux else kept_kernel(request.kernel)
+    kernel = the_kernel(request) if request.linux else kept_kernel(request.kernel)
     wanted = request.clauses or clause_ids()
     with ThreadPoolExecutor(1) as aside:  # the workers have the other processors
-        asked = aside.submit(_side_check, request, kernel)
+        asked = aside.submit(side_check, request, kernel)
         answers = _gathered(request, kernel, wanted)
         side = asked.result()
     results = tuple(doubted(r, side, kernel) if side else r for a in answers for r in a.all(wanted))
     heads = [h for a in answers for h in a.heads]
-    if not heads and not results:
+    if not heads and not results and request.changed is None:
         where = request.linux if request.filesystems or request.everything else request.module
         raise InputError(f"{where}: there is no dentry operations table in what was named")
     return Report(
@@ -114,13 +114,13 @@ def run(request: Request) -> Report:
     )
 
 
-def _side_check(request: Request, kernel: str) -> SideCheck | None:
-    """The VFS side against the tree, if there is one."""
+def side_check(request: Request, kernel: str) -> SideCheck | None:
+    """The VFS side of the specification against the tree, if there is one."""
     if request.linux is None:
         return None
     # What is wrong with the cache is said where the answers are gathered.
     store = Cache(request.cache, lambda text: None) if request.cache is not None else None
-    return checked(request.linux, kernel, store)
+    return checked(request.linux, kernel, store, dict(request.overlay))
 
 
 def _messages(kernel: str, side: SideCheck) -> tuple[str, ...]:
@@ -199,27 +199,28 @@ def _kept_row(model: Kept, store: Cache | None) -> list[Any]:
     return row
 
 
-def _any_kernel(request: Request) -> str:
+def the_kernel(request: Request) -> str:
+    """The kernel version that a request goes by."""
     if request.kernel:
         version(request.kernel)
         return request.kernel
     if request.linux:
         from ..reader.tree import Tree
 
-        return Tree(request.linux).version
+        return Tree(request.linux, overlay=dict(request.overlay)).version
     return kept_kernel(None)
 
 
 def contract_answer(request: Request) -> ContractAnswer:
     """The clauses and the callback table of one kernel version, compared with the tree if there is one."""
-    kernel = _any_kernel(request)
+    kernel = the_kernel(request)
     side = vfs(kernel)
     columns = ("callback", "of", "RCU mode", "may block", "VFS locks held", "what for")
     rows = tuple(
         (c.method, c.of, "yes" if c.lockless else "no", c.blocks, ", ".join(c.locks) or "none", c.purpose)
         for c in side.callbacks
     )
-    check = _side_check(request, kernel)
+    check = side_check(request, kernel)
     return ContractAnswer(kernel, _entries(kernel), columns, rows, check, tuple(filter(None, (age(kernel),))))
 
 
@@ -236,7 +237,7 @@ def overlap_answer(request: Request) -> OverlapAnswer:
     """The overlap matrix of one kernel version."""
     from .overlap import overlap
 
-    return overlap(_any_kernel(request))
+    return overlap(the_kernel(request))
 
 
 def handbook_answer(request: Request, since: str = "", until: str = "") -> Handbook:
@@ -275,7 +276,7 @@ def extract_models(request: Request) -> tuple[ModelText, ...]:
     """Model files of the filesystems named, read from the tree. UsageError without a tree."""
     if request.linux is None:
         raise UsageError("models are read from a kernel tree: give one with --linux DIR")
-    kernel = _any_kernel(request)
+    kernel = the_kernel(request)
     answers = _gathered(request, kernel, (), texts=True)
     for answer in answers:
         if answer.reason:
