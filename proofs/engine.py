@@ -245,7 +245,7 @@ def handbook_answer(request: Request, since: str = "", until: str = "") -> Handb
     from .handbook import changes, handbook
     from .overlap import overlap
 
-    changes(vfs(_any_kernel(request)), since, until)  # versions that are none are told before the solver runs
+    changes(vfs(the_kernel(request)), since, until)  # versions that are none are told before the solver runs
     answer = contract_answer(request)
     return handbook(answer, overlap(answer.kernel), since, until)
 
