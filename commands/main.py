@@ -17,6 +17,7 @@ import click
 from ..errors import DentryproofError, InternalError
 from .contract import contract
 from .diff import diff
+from .explain import explain
 from .models import models
 from .mutate import mutate
 from .overlap import overlap
@@ -24,7 +25,7 @@ from .prove import prove
 from .running import fail
 
 COMMANDS: dict[str, click.Command] = {
-    c.name: c for c in (contract, diff, overlap, models, mutate) if c.name
+    c.name: c for c in (contract, diff, explain, models, mutate, overlap) if c.name
 }
 
 

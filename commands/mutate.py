@@ -14,7 +14,8 @@ from .running import look, with_progress
 @click.command("mutate", context_settings=options.SETTINGS)
 @options.filesystems
 @options.everything
-@options.linux(required=True)
+@options.linux()
+@options.git
 @options.kernel
 @options.config
 @click.option(

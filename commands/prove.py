@@ -28,6 +28,7 @@ COMMANDS = (
     ("prove contract", "the clauses and the callback table of a kernel version"),
     ("prove diff", "what a change, or a patch, does to verdicts"),
     ("prove overlap", "which callbacks can run at the same time on one dentry"),
+    ("prove explain", "what a clause says, why, a trace that breaks it, how to fix it"),
     ("prove models", "regenerate models from a kernel tree"),
     ("prove check", "verify certificates of proofs"),
     ("prove mutate", "break a kernel tree on purpose, and see whether that is noticed"),
@@ -108,6 +109,12 @@ EPILOG = "\n\n".join(
     "writes that form as well; repeatable.",
 )
 @click.option(
+    "--source-url",
+    metavar="PATTERN",
+    default="",
+    help="What places in the source link to in html: an address with {file} and {line}.",
+)
+@click.option(
     "--baseline",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -136,6 +143,7 @@ def prove(
     cross_check: bool,
     form: str,
     outputs: tuple[Target, ...],
+    source_url: str,
     baseline: Path | None,
     update_baseline: bool,
     statistics: bool,
@@ -157,6 +165,10 @@ def prove(
     if update_baseline and not baseline:
         raise UsageError("--update-baseline needs the file: name it with --baseline FILE")
     targets = _targets(form, outputs)
+    if source_url:
+        from ..paper.page import checked_pattern
+
+        source_url = checked_pattern(source_url)
     asked: dict[str, Any] = {
         "filesystems": filesystems,
         "everything": everything or not (filesystems or module),
@@ -179,7 +191,7 @@ def prove(
     asked |= {"solver": solver, "timeout": timeout}
     if certificates or export or cross_check:
         asked["exports"] = _exports(certificates, export, cross_check)
-    style = Style(quiet=quiet, verbose=verbose, statistics=statistics)
+    style = Style(quiet=quiet, verbose=verbose, statistics=statistics, source_url=source_url)
     return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import InputError, InternalError, UsageError
 from ..proofs.cache import Cache
-from ..proofs.engine import the_kernel, clause_ids
+from ..proofs.engine import clause_ids, the_kernel
 from ..proofs.gather import ANSWER, Answer, Notes, gather
 from ..proofs.names import unknown
 from ..proofs.pool import Ended, Phase, distribute

@@ -138,7 +138,9 @@ def no_null_test(code: Code) -> Iterator[Mutant]:
         for name in _inode_variables(function):
             for node in function.of("if_statement", "conditional_expression"):
                 condition = node.child_by_field_name("condition")
-                for test, now in _tests(function, condition, name) if condition is not None else ():
+                if condition is None:
+                    continue
+                for test, now in _tests(function, condition, name):
                     span = function.span(test)
                     rest = function.file.code[span.end : function.definition.end]
                     expected, why = _used(name, rest)

@@ -33,6 +33,8 @@ from .work import Task, model_key
 
 if TYPE_CHECKING:
     from ..reader.units import Unit
+    from .explain import Explained
+    from .handbook import Handbook
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,12 @@ __all__ = [
     "Request",
     "TableRow",
     "clause_ids",
+    "clause_statements",
     "contract_answer",
+    "contract_changes",
+    "explained",
     "extract_models",
+    "handbook_answer",
     "kernels",
     "list_tables",
     "overlap_answer",
@@ -145,7 +151,7 @@ def _gathered(request: Request, kernel: str, wanted: tuple[str, ...], texts: boo
         (),
         texts,
         request.cache,
-        request.exports,
+        exports=request.exports,
     )
     with closing(sources(request, kernel, store)) as read:
         return gather(request, read, task, store, notes)
@@ -249,6 +255,38 @@ def overlap_answer(request: Request) -> OverlapAnswer:
     from .overlap import overlap
 
     return overlap(the_kernel(request))
+
+
+def handbook_answer(request: Request, since: str = "", until: str = "") -> Handbook:
+    """Everything that tables and pictures of the contract show; changes are those from `since` to `until`."""
+    from .handbook import changes, handbook
+    from .overlap import overlap
+
+    changes(vfs(the_kernel(request)), since, until)  # versions that are none are told before the solver runs
+    answer = contract_answer(request)
+    return handbook(answer, overlap(answer.kernel), since, until)
+
+
+def contract_changes(kernel: str, since: str = "", until: str = "") -> tuple[tuple[str, str], ...]:
+    """(kernel, what changed there), from `since` to `until`; UsageError where these are no versions."""
+    from .handbook import changes
+
+    return changes(vfs(kernel), since, until)
+
+
+def explained(name: str) -> Explained:
+    """A clause explained, its example decided; UsageError for an id that is none."""
+    from .explain import explain
+    from .names import unknown
+
+    if name not in clause_ids():
+        raise unknown("clause", name, clause_ids())
+    return explain(name)
+
+
+def clause_statements() -> tuple[tuple[str, str], ...]:
+    """(id, statement) of every clause, in the contract's order."""
+    return tuple((c.id, c.statement) for c in clauses())
 
 
 def extract_models(request: Request) -> tuple[ModelText, ...]:

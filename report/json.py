@@ -51,7 +51,7 @@ def report_document(report: Report) -> dict[str, Any]:
                 "location": report.location,
                 "module": report.module,
             },
-            "results": [_result(r) for r in report.results],
+            "results": [result_document(r) for r in report.results],
             "summary": {
                 "counts": tally([c.verdict for c in clauses]),
                 "clauses": [
@@ -119,8 +119,11 @@ def _place(member: str, function: str, places: dict[str, Source]) -> dict[str, A
     }
 
 
-def contract_document(answer: ContractAnswer) -> dict[str, Any]:
-    """The clauses and the callback table; with a tree, what the comparison with it found."""
+def contract_document(
+    answer: ContractAnswer, changes: Sequence[tuple[str, str]] | None = None
+) -> dict[str, Any]:
+    """The clauses and the callback table, and the changes by kernel version if they were asked for; with a
+    tree, what the comparison with it found."""
     document = envelope() | {
         "kernel": answer.kernel,
         "clauses": [asdict(c) for c in answer.clauses],
@@ -128,6 +131,8 @@ def contract_document(answer: ContractAnswer) -> dict[str, Any]:
         "messages": list(answer.messages),
         "exit_status": answer.status,
     }
+    if changes is not None:
+        document["changes"] = [{"kernel": kernel, "what": what} for kernel, what in changes]
     return document if answer.check is None else document | {"tree": _side(answer.check)}
 
 
@@ -158,11 +163,12 @@ def dump(document: dict[str, Any]) -> str:
 
 
 def envelope() -> dict[str, Any]:
-    """What every document starts with."""
+    """What every document begins with."""
     return {"schema": SCHEMA, "tool": {"name": "dentryproof", "version": __version__}}
 
 
-def _result(r: Result) -> dict[str, Any]:
+def result_document(r: Result) -> dict[str, Any]:
+    """One result as plain data."""
     return {
         "filesystem": r.filesystem,
         "table": r.table,
