@@ -14,6 +14,7 @@ from .obligation import (
     Question,
     assumptions,
     cells_of,
+    choices_of,
     freed_events,
     gaps,
     missing,
@@ -159,21 +160,13 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     for walker in walkers:
         met = False
         for method, path, type_, counted in targets:
+            same = _Same(path, type_, vfs, counted)
             for roles in _roles(walker, kind, path):
-                question = _delay_one(
-                    model,
-                    clause,
-                    vfs,
-                    kind,
-                    teardown,
-                    method,
-                    _Same(path, type_, vfs, counted),
-                    walker,
-                    roles,
-                )
-                if question is not None:
-                    met = True
-                    yield from question
+                for chosen in choices_of(teardown):
+                    question = _delay_one(model, clause, vfs, kind, chosen, method, same, walker, roles)
+                    if question is not None:
+                        met = True
+                        yield from question
         if not met:
             yield _delay_baseline(model, clause, vfs, kind, teardown, walker)
 
@@ -452,6 +445,7 @@ def _delay_scenario(
             step.verb in ("lock", "unlock", "gp")
             or (step.verb == "write" and (step.object, step.field) in cells)
             or step.verb == "call"
+            or (step.verb == "defer" and method == f"free_{step.object}")
         )
 
     builder.run(sequence, 1, parts, victim=kind, features=features, found=False, keep=keep)
@@ -480,7 +474,6 @@ def _delay_scenario(
         ),
         debug,
         doubt,
-        ("access(o)", "destroyed(o)"),
     )
 
 
@@ -551,5 +544,4 @@ def _delay_baseline(
         clause.formula,
         (walker.function,),
         (*assumptions([walker]), *(text for p in teardown if p.method != "free_inode" for text in _lost(p))),
-        witness=("access(o)", "destroyed(o)"),
     )

@@ -21,6 +21,7 @@ from .tables import Table, places
 from .tree import Scope, Tree
 from .types import Types
 from .units import Unit
+from .unseen import Unseen
 from .values import Multi
 
 READER_VERSION = __version__
@@ -72,6 +73,8 @@ class _Extractor:
         self.vfs: Vfs = vfs(version)
         self.scope: Scope = unit.scope
         self.types = Types(self.scope)
+        self.functions = table(version)
+        self.unseen = Unseen(self.scope, self.functions)
         self.relevance: dict[bool, Relevance] = {}
 
     def models(self) -> Iterable[Model]:
@@ -85,7 +88,12 @@ class _Extractor:
             for p in done.values()
             if p is not None and (p.mode == "rcu" or p.method in ("d_hash", "d_compare"))
         ]
-        self.relevance = {whole: Relevance(self.scope, wanted(walkers, whole)) for whole in (False, True)}
+        self.relevance = {
+            whole: Relevance(
+                self.scope, wanted(walkers, whole, self.unseen), self.functions, self.unseen
+            )
+            for whole in (False, True)
+        }
         done |= {job: self.program(job) for job in jobs if _is_teardown(job)}
         for own in found:
             programs = (*(done[job] for job in methods.jobs(own)), *links)
@@ -208,9 +216,11 @@ class _Extractor:
             REF_DEPTH if job.mode == "ref" else MAX_CALLS,
             relevance,
             followed,
+            self.version,
+            self.unseen,
         )
         found = self.scope.find(job.function, "function", job.file)
-        if not found or (job.function in table() and found[0][0] not in self.scope.own):
+        if not found or (job.function in self.functions and found[0][0] not in self.scope.own):
             return self._undefined(executor, job)
         if several := _built_apart(found):
             return self._gap(executor, job, f"{job.function}() is defined in several files: {several}")
@@ -269,7 +279,7 @@ class _Extractor:
 
     def _undefined(self, executor: Executor, job: Job) -> Program:
         """A method that is not followed: the table of kernel functions says what it does, or nothing does."""
-        effects = table().get(job.function)
+        effects = self.functions.get(job.function)
         if effects is None:
             return self._gap(executor, job, f"{job.function}() is defined nowhere that the reader looks")
         source = Source(job.file.path, job.line, job.function)

@@ -36,7 +36,8 @@ def _in(name: str, file: SourceFile, macros: Macros, depth: int) -> Iterable[tup
             given = tuple(a.text for a in arguments(file.text[file.code.index("(", call.start) : call.end]))
             text = substituted(macro, given)[0]
             expanded = Expanded(file, call.start, text)
-            found = [(expanded, d) for d in expanded.definitions.get(name, ()) if d.kind == "function"]
+            there = [d for d in expanded.definitions.get(name, ()) if d.kind == "function"]
+            found: list[tuple[SourceFile, Definition]] = [(expanded, d) for d in there]
             if not found and depth < MAX_DEPTH:
                 found = list(_in(name, expanded, macros, depth + 1))
             conditions = (*file.conditions(call.start), *macro.condition)

@@ -17,6 +17,7 @@ from ..spec.program import Program
 from .parse import closing
 from .source import Definition, SourceFile
 from .tree import Scope
+from .unseen import Unseen
 
 _CALL = re.compile(r"(->\s*|\.\s*)?\b([A-Za-z_]\w*)\s*\(")
 _WORDS = frozenset(
@@ -64,8 +65,9 @@ class Wanted:
     """Whether anything that they touch is of no structure type: a text, a table, or a type not made out."""
 
 
-def wanted(walkers: list[Program], superblock: bool) -> Wanted:
-    """What the programs of lockless methods touch.
+def wanted(walkers: list[Program], superblock: bool, unseen: Unseen) -> Wanted:
+    """What the programs of lockless methods touch. Of dentries, those that may be ones that no walk can have
+    seen.
 
     The teardown of a dentry or an inode (`superblock` false) leaves alone what hangs off the superblock: that
     is alive, and holds references of its own. Only the superblock's own teardown waits for grace periods in
@@ -81,9 +83,11 @@ def wanted(walkers: list[Program], superblock: bool) -> Wanted:
                 continue
             if event.type and event.type not in _ROOTS:
                 types.add(event.type)
-            if "->" in event.object and event.type not in _ROOTS:
-                members.add(event.object.rsplit("->", 1)[1].rsplit(".", 1)[-1])
-                untyped |= not event.type
+            if "->" in event.object:
+                member = event.object.rsplit("->", 1)[1].removesuffix(".[]").rsplit(".", 1)[-1]
+                if event.type not in _ROOTS or (event.type == "dentry" and unseen.possible):
+                    members.add(member)
+                    untyped |= not event.type
             if event.kind == "opaque" and event.field:
                 members.add(event.field.rsplit(".", 1)[-1])
                 untyped = True
@@ -174,9 +178,13 @@ class Relevance:
 
     """
 
-    def __init__(self, scope: Scope, what: Wanted) -> None:
+    def __init__(
+        self, scope: Scope, what: Wanted, functions: dict[str, KernelFunction], unseen: Unseen
+    ) -> None:
         self.scope = scope
         self.what = what
+        self.functions = functions
+        self.unseen = unseen
         self._direct: dict[_Key, tuple[frozenset[str], tuple[_Edge, ...]]] = {}
         self._total: dict[_Key, frozenset[str]] = {}
         self._makers: dict[tuple[str, str], bool] = {}
@@ -263,16 +271,16 @@ class Relevance:
                     callees += [n for f, t in targets[:_TOO_MANY] for n in self.scope.find(t, "function", f)]
                 else:
                     self._named(name, arguments, code, file, here, callees)
-                if table().get(name) is None:
+                if self.functions.get(name) is None:
                     callees += self._handed_functions(arguments, file)
-                known = table().get(name)
+                known = self.functions.get(name)
                 drops = known is not None and any(e.operation in _DROPS for e in known.effects)
                 signs |= self._signs(known, arguments)
-                how = COUNTED if dropped or drops else ""
+                whole = any(self._shared(a, code, definition) for a in arguments)
+                how = COUNTED if dropped or (drops and not whole) else ""
                 if known is not None and any("rcu" in e.arguments for e in known.effects):
                     how = DELAYED
                 here = {_later(e, how) for e in here}
-                whole = any(self._shared(a, code, definition) for a in arguments)
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
                 later = known is not None and any(e.operation in _DEFERRING for e in known.effects)
@@ -313,9 +321,7 @@ class Relevance:
             names = re.findall(r"(\w+)\W*$", arguments[effect.index(0)])
         return not names or not self.what.locks.isdisjoint(names)
 
-    def _handing(
-        self, arguments: list[str], code: str, file: SourceFile
-    ) -> Callable[[int], frozenset[str]]:
+    def _handing(self, arguments: list[str], code: str, file: SourceFile) -> Callable[[int], frozenset[str]]:
         """What of the wanted each argument of a call may point to, asked for by number."""
 
         @cache
@@ -360,7 +366,7 @@ class Relevance:
         if name.startswith("trace_") or "for_each" in name or _position(name, code) is not None:
             # What a function does that was handed to this one, its caller is said to do: see _look().
             return
-        known = table().get(name)
+        known = self.functions.get(name)
         defined = self.scope.find(name, "function", file)
         if known is not None and not (defined and defined[0][0] in self.scope.own):
             self._effects(known, arguments, code, file, found, callees)
@@ -389,6 +395,8 @@ class Relevance:
             if effect.operation in _ALWAYS:
                 if self.what.waits:
                     found.add(WAITS)
+            elif "unseen" in effect.arguments:
+                found |= self._unseen(effect, arguments)
             elif effect.operation == "free" or (effect.operation == "last" and "free" in effect.arguments):
                 index = effect.index(0)
             elif effect.operation == "defer":
@@ -400,6 +408,17 @@ class Relevance:
                 callees += runs
             if 0 <= index < len(arguments):
                 found |= self._touched(arguments[index], code, True, file)
+
+    def _unseen(self, effect: Effect, arguments: list[str]) -> set[str]:
+        """The member, among the wanted, that leads to a dentry whose last reference this may be and that no
+        walk can have seen; any of them where the text does not name it."""
+        if not self.unseen.possible:
+            return set()
+        named = effect.arguments[-1]
+        if named == "unseen" and effect.index(0) < len(arguments):
+            held = re.search(r"(?:->|\.)\s*(\w+)[\s)]*$", arguments[effect.index(0)])
+            named = held.group(1) if held else named
+        return {"." + m for m in self.what.members if named in (m, "unseen")}
 
     def _embedded(self, tag: str) -> set[str]:
         """The wanted structures that ``struct tag`` holds by value: they go with it."""
@@ -413,9 +432,7 @@ class Relevance:
                     found |= {t for t in inside if t in self.what.types and t != tag}
         return found
 
-    def _owner(
-        self, arguments: list[str], effect: Effect, code: str, file: SourceFile
-    ) -> set[str]:
+    def _owner(self, arguments: list[str], effect: Effect, code: str, file: SourceFile) -> set[str]:
         """What an unknown release function may destroy: the structure that bears the head it is handed."""
         index = effect.index(1, 1) if effect.operation == "call" else effect.index(0)
         base = re.match(r"[&*(\s]*([A-Za-z_]\w*)", arguments[index]) if index < len(arguments) else None
