@@ -350,8 +350,8 @@ def _delay_one(
                 debug=True,
             )
         )
-    if not found and (sure or doubtful) and (vague or frees):
-        names = sorted({e.note for e in [*vague, *(doubtful if frees else ())]})
+    if (vague and (sure or doubtful)) or (doubtful and frees):
+        names = sorted({e.note for e in [*vague, *doubtful]})
         found.append(
             _delay_scenario(
                 model,

@@ -172,10 +172,8 @@ class _Edge:
 class Relevance:
     """What the functions of one filesystem may destroy of `what`, from their text; answers are remembered.
 
-    The kernel's shared files (fs/libfs.c and others) know nothing of a filesystem's own structures: they
-    destroy at most what they are handed. Dropping a counted reference that the function took itself
-    destroys nothing of a walker's: whoever reaches the object some other way holds another reference.
-
+    Dropping a counted reference that the function took itself destroys nothing of a walker's: whoever reaches
+    the object some other way holds another reference.
     """
 
     def __init__(
