@@ -717,6 +717,11 @@ class Calls:
         x = self.x
         condition = TRUE
         note = f"{known.name}() may sleep"
+        if effect.operation == "block" and effect.arguments:
+            condition = FALSE
+            for g, v in x.each(values[effect.index(0)]):
+                if not (isinstance(v, Const) and v.number == 0):
+                    condition = x.bdd.disjoin(condition, g)
         if effect.operation == "block-gfp":
             index = effect.index(0)
             condition = FALSE if index < len(values) else TRUE
