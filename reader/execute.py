@@ -841,6 +841,8 @@ class Executor:
                 return TRUE if value.number else FALSE
             return TRUE if is_error(value) else self.record.atom("stable", ("const", value.name), value.name)
         if isinstance(value, Ptr):
+            if ("nonzero", value.path) in self.facts and not value.field:
+                return TRUE if self.facts["nonzero", value.path] else FALSE
             if value.path.startswith(("static:", "call:")) and not value.field:
                 return self.record.atom("free", ("nonzero", value.path), text)
             if value.via is None or value.field:
