@@ -1,4 +1,4 @@
-"""Signatures and rules of kernels that no tree is kept of: small filesystems, held to one version or another."""
+"""Signatures and rules of kernels that no tree is kept of: small filesystems, held to one version each."""
 
 from __future__ import annotations
 
