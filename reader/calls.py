@@ -48,6 +48,11 @@ _SPECIFIER = re.compile(
 )
 _SLEEPING = re.compile(r"GFP_(KERNEL|NOFS|NOIO|USER|HIGHUSER|TEMPORARY)|__GFP_DIRECT_RECLAIM|__GFP_RECLAIM")
 _GUARDS = ("guard(", "CLASS(", "ACQUIRE(")
+_SCOPES = {"scoped_guard": 1, "scoped_class": 2}
+"""How many arguments come before those of the guard or class: its name, and that of the variable."""
+_SCOPE_BEGINS = re.compile(r"\s*((?:scoped|with)_\w+)\s*(\(.*\))\s*$", re.S)
+SCOPE_MACROS = 3
+"""How many macros that stand for one another are looked through, for scoped_guard() or scoped_class()."""
 _ATOMIC = re.compile(r"GFP_(ATOMIC|NOWAIT)")
 
 
@@ -212,7 +217,7 @@ class Calls:
             return self._pointer(name, node)
         if found and x.follows(*found[0]):
             return x.run(name, x.frame.file, values)
-        if found and x.harmless(found):
+        if found and x.harmless(found, values):
             return self._pointer(name, node)
         return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
 
@@ -249,7 +254,7 @@ class Calls:
             return self._pointer(name, node)
         if found and x.follows(*found[0]):
             return x.run(name, x.frame.file, values)
-        if found and x.harmless(found):
+        if found and x.harmless(found, values):
             return self._pointer(name, node)
         return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
 
@@ -498,7 +503,9 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         index = effect.index(0)
-        return values[index] if index < len(values) else None
+        if index < len(values) or len(effect.arguments) < 2:
+            return values[index] if index < len(values) else None
+        return [(TRUE, Const(None, effect.arguments[1]))]
 
     def _load(
         self,
@@ -755,9 +762,14 @@ class Calls:
         x = self.x
         condition = TRUE
         note = f"{known.name}() may sleep"
+        if effect.operation == "block" and effect.arguments:
+            condition = FALSE
+            for g, v in x.each(values[effect.index(0)]):
+                if not (isinstance(v, Const) and v.number == 0):
+                    condition = x.bdd.disjoin(condition, g)
         if effect.operation == "block-gfp":
             index = effect.index(0)
-            condition = FALSE
+            condition = FALSE if index < len(values) else TRUE
             for g, v in x.each(values[index]) if index < len(values) else []:
                 flags = str(key(v))
                 if not _ATOMIC.search(flags) or _SLEEPING.search(flags):
@@ -1106,15 +1118,20 @@ class Calls:
         return more
 
     def scoped(self, word: str, condition: tree_sitter.Node | None, node: tree_sitter.Node) -> None:
-        """A scoped_guard() statement: its body between taking and dropping the lock; a scoped_cond_guard()
-        has a statement for when the lock is not had."""
+        """A scoped_guard() or scoped_class() statement, or a macro for one: its body between taking and
+        dropping the lock; a scoped_cond_guard() has a statement for when the lock is not had."""
         x = self.x
         inner = condition.named_children[0] if condition is not None and condition.named_children else None
         args = _flatten(inner) if inner is not None else []
-        first = 2 if word.startswith("scoped_cond") else 1
-        name = x.text(args[0]) if args else ""
+        first = 2 if word.startswith(("scoped_cond", "scoped_class")) else 1
+        name = x.text(args[0]) if args else word
+        variable = x.text(args[1]) if word == "scoped_class" and len(args) > 1 else ""
         with self.guards.scope():
-            got = self.guards.begin(name, "", [x.value(a) for a in args[first:]], node)
+            meant = self._scope_macro(word, [x.value(a) for a in args], node)
+            if meant is not None:
+                got = self.guards.begin(meant[0], "", meant[1], node)
+            else:
+                got = self.guards.begin(name, variable, [x.value(a) for a in args[first:]], node)
             if got is None:
                 x.record.gap(f"{word}({name}) is not known", x.where(node))
                 got = TRUE
@@ -1124,10 +1141,30 @@ class Calls:
             if body is not None:
                 x.statement(body)
             after, x.record.condition = x.record.condition, x.bdd.without(entry, got)
-            if first == 2 and x.record.condition != FALSE and condition is not None:
+            if word.startswith("scoped_cond") and x.record.condition != FALSE and condition is not None:
                 texts = arguments(x.frame.piece.original(condition))
                 self.expander.text(texts[1].text if len(texts) > 1 else "", x.where(node).line)
             x.record.condition = x.bdd.disjoin(after, x.record.condition)
+
+    def _scope_macro(
+        self, word: str, values: list[Multi], node: tree_sitter.Node
+    ) -> tuple[str, list[Multi]] | None:
+        """Which guard or class a macro like ``with_creds(cred)`` takes, and its arguments; None if `word` is
+        no macro for scoped_guard() or scoped_class()."""
+        x = self.x
+        for _ in range(SCOPE_MACROS):
+            found = x.scope.macro(word, x.frame.file)
+            begins = _SCOPE_BEGINS.match(found[0][1].body) if found and word not in _SCOPES else None
+            if begins is None:
+                return None
+            given = dict(zip(found[0][1].params or (), values, strict=False))
+            word, texts = begins.group(1), [a.text.strip() for a in arguments(begins.group(2))]
+            skipped = _SCOPES.get(word, 0)
+            line = x.where(node).line
+            values = [self.guards.evaluate(t, given, line) for t in texts[skipped:]]
+            if skipped:
+                return texts[0], values
+        return None
 
     def _guard(
         self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node

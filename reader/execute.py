@@ -166,6 +166,8 @@ class Executor:
         given = [v for value in values for _, v in value]
         if WAITS in entries or (HOLDS in entries and not any(isinstance(v, Ptr) for v in given)):
             return False
+        if self._hands_over(found, given):
+            return False
         if not any(self._leads_to_victim(v) for v in given):
             types = {v.otype or v.ctype.tag for v in given if isinstance(v, Ptr)}
             return not (
@@ -186,6 +188,16 @@ class Executor:
             )
         )
 
+    def _hands_over(self, found: tuple[tuple[SourceFile, Definition], ...], given: list[Value]) -> bool:
+        """Whether a function of the kernel's shared files is handed an object that walkers reach through a
+        member of the same name: it may destroy that, whatever `Relevance` says of the filesystem's own."""
+        assert self.relevance is not None
+        members = self.relevance.what.members
+        return any(f not in self.scope.own and not f.path.endswith(".h") for f, _ in found) and any(
+            isinstance(v, Ptr) and not v.field and v.path.rpartition("->")[2].rpartition(".")[2] in members
+            for v in given
+        )
+
     def _leads_to_victim(self, value: Value, deep: int = 0) -> bool:
         """Whether `value` may lead to what hangs off one of the VFS's objects that the method is about."""
         if isinstance(value, Sym):
@@ -203,9 +215,13 @@ class Executor:
                 held += [v for _, v in self.frames[owner].env.get(value.path.split(":", 2)[2], [])]
         return any(v != value and self._leads_to_victim(v, deep + 1) for v in held)
 
-    def harmless(self, found: tuple[tuple[SourceFile, Definition], ...]) -> bool:
+    def harmless(self, found: tuple[tuple[SourceFile, Definition], ...], values: list[Multi]) -> bool:
         """Whether none of the functions `found` destroys anything that matters, where that is asked."""
-        return self.relevance is not None and not any(self.relevance.destroys(f, d) for f, d in found)
+        return (
+            self.relevance is not None
+            and not any(self.relevance.destroys(f, d) for f, d in found)
+            and not self._hands_over(found, [v for value in values for _, v in value])
+        )
 
     def may_destroy(self, found: tuple[tuple[SourceFile, Definition], ...]) -> str:
         """What a call of one of the filesystem's functions `found` may destroy, as the value of an opaque
@@ -863,6 +879,8 @@ class Executor:
                 return TRUE if value.number else FALSE
             return TRUE if is_error(value) else self.record.atom("stable", ("const", value.name), value.name)
         if isinstance(value, Ptr):
+            if ("nonzero", value.path) in self.facts and not value.field:
+                return TRUE if self.facts["nonzero", value.path] else FALSE
             if value.path.startswith(("static:", "call:")) and not value.field:
                 return self.record.atom("free", ("nonzero", value.path), text)
             if value.via is None or value.field:

@@ -278,7 +278,8 @@ class Relevance:
                 how = COUNTED if dropped or (drops and not whole) else ""
                 if known is not None and any("rcu" in e.arguments for e in known.effects):
                     how = DELAYED
-                here = {_later(e, how) for e in here}
+                counted = {_later(e, COUNTED) for e in here} if drops else set[str]()
+                here = {_later(e, how) for e in here} | counted
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
                 later = known is not None and any(e.operation in _DEFERRING for e in known.effects)
