@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import InternalError
+from ..errors import InternalError, ModelError
 from .cache import Cache
 from .pool import Ended, Phase, distribute
 from .request import Request
@@ -144,15 +144,17 @@ def _take(item: Item, found: Answer, message: Any, read: KernelTree | KeptModels
 
 
 def _end(item: Item, found: Answer, ended: Ended, alone: bool) -> None:
-    """A unit is over; what it lacks is unknown. A defect of the tool ends the run where there is one unit,
-    and is a reason like any other where it would take the answers about all others with it."""
+    """A unit is over; what it lacks is unknown. A defect of the tool, or of a model, ends the run where there is
+    one unit, and is a reason like any other where it would take the answers about all others with it."""
     if ended.trace:
         sys.stderr.write(ended.trace)
     reason = ended.reason
     if ended.error is not None:
-        if alone or not isinstance(ended.error, InternalError):
+        if alone or not isinstance(ended.error, InternalError | ModelError):
             raise ended.error
-        reason = f"internal error: {ended.error}"
+        reason = str(ended.error)
+        if isinstance(ended.error, InternalError):
+            reason = f"internal error: {reason}"
     if not reason:
         return
     if ended.defect and alone:

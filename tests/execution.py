@@ -3,7 +3,8 @@ with what the reader says that the method can do.
 
 The hooks of gcc's -fsanitize=thread are used, and not macros around accesses (the source would have to be
 changed) or the address sanitizer's hooks (which leave out accesses that gcc thinks redundant): they report
-every access that the source makes, with the address that it was made from. `stubs/runtime.c` writes them down.
+every access that the source makes, with the address that it was made from. `stubs/runtime.c` writes them
+down.
 """
 
 from __future__ import annotations
