@@ -144,8 +144,8 @@ def _take(item: Item, found: Answer, message: Any, read: KernelTree | KeptModels
 
 
 def _end(item: Item, found: Answer, ended: Ended, alone: bool) -> None:
-    """A unit is over; what it lacks is unknown. A defect of the tool, or of a model, ends the run where there is
-    one unit, and is a reason like any other where it would take the answers about all others with it."""
+    """A unit is over; what it lacks is unknown. A defect of the tool, or of a model, ends the run where
+    there is one unit, and is a reason like any other where it would take the answers about others along."""
     if ended.trace:
         sys.stderr.write(ended.trace)
     reason = ended.reason
