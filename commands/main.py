@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -128,6 +129,7 @@ def _unraisable(said: UnraisableHookArgs) -> None:
     """An interrupt that comes while a destructor runs is not lost, and what destructors of a solver that was
     interrupted say is nothing that the user could mend."""
     if said.exc_type is KeyboardInterrupt:
-        signal.raise_signal(signal.SIGINT)
+        # Raised here it would be lost again; the interrupt comes once more when this has returned.
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
     elif os.environ.get("DENTRYPROOF_TRACEBACK"):
         sys.__unraisablehook__(said)
