@@ -130,6 +130,8 @@ class Translation:
         """Rule 7."""
         a = self.atoms[name]
         if a.kind == "defined":
+            if ("atom", name) in self.literals:
+                return self.literals["atom", name]
             return self.define(("atom", name), self.guard(a.definition))
         return (("stable", a.key) if a.kind == "stable" and a.key else ("atom", name)), True
 

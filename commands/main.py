@@ -15,13 +15,14 @@ from collections.abc import Sequence
 import click
 
 from ..errors import DentryproofError, InternalError
+from .check import check
 from .contract import contract
 from .models import models
 from .overlap import overlap
 from .prove import prove
 from .running import fail
 
-COMMANDS: dict[str, click.Command] = {c.name: c for c in (contract, overlap, models) if c.name}
+COMMANDS: dict[str, click.Command] = {c.name: c for c in (check, contract, overlap, models) if c.name}
 SHORT_USAGE = f"usage: prove [OPTIONS] FILESYSTEM... | prove {'|'.join(COMMANDS)}; see prove --help"
 
 
@@ -30,21 +31,21 @@ def dispatch(args: Sequence[str]) -> tuple[click.Command, list[str]]:
 
     Its name is the first positional argument, wherever it stands; after ``--`` there are only filesystems.
     """
-    takes_value = {
-        name
+    values = {
+        name: p.nargs
         for command in (prove, *COMMANDS.values())
         for p in command.params
         if isinstance(p, click.Option) and not p.is_flag
         for name in p.opts
     }
-    skip = False
+    skip = 0
     for i, word in enumerate(args):
         if skip:
-            skip = False
+            skip -= 1
         elif word == "--":
             break
         elif word.startswith("-") and word != "-":
-            skip = word in takes_value
+            skip = values.get(word, 0)
         elif word in COMMANDS:
             return COMMANDS[word], [*args[:i], *args[i + 1 :]]
         else:
