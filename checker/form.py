@@ -356,7 +356,7 @@ def _certificate(document: Any, name: str) -> Certificate:
 def _entry(field: _Field) -> Entry:
     t = field.table("filesystem table clause callbacks object verdict file sha256 reason")
     _texts(t["callbacks"]), t["object"].text()
-    found = Entry(*(t[k].text() for k in "filesystem table clause verdict file sha256 reason".split()))
+    found = Entry(*(t[k].text() for k in ["filesystem", "table", "clause", "verdict", "file", "sha256", "reason"]))
     if found.file and not FILE_NAME.fullmatch(found.file):
         raise InputError(f"{t['file'].way}: {found.file[:80]!r} is no name of a certificate")
     return found

@@ -14,8 +14,7 @@ from .trace import Constraint
 
 _PLAIN = re.compile(r"[A-Za-z~!@$%^&*_+=<>.?/-][A-Za-z0-9~!@$%^&*_+=<>.?/-]*")
 _RESERVED = frozenset(
-    "! _ as BINARY DECIMAL exists HEXADECIMAL forall let match NUMERAL par STRING true false Bool Int not and or "
-    "xor ite distinct => = <= < >= > + - * / div mod abs".split()
+    ["!", "_", "as", "BINARY", "DECIMAL", "exists", "HEXADECIMAL", "forall", "let", "match", "NUMERAL", "par", "STRING", "true", "false", "Bool", "Int", "not", "and", "or", "xor", "ite", "distinct", "=>", "=", "<=", "<", ">=", ">", "+", "-", "*", "/", "div", "mod", "abs"]
 )
 
 

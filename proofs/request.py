@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .pool import USUAL, Limits
+
+if TYPE_CHECKING:
+    from ..reader.files import Origin
 
 Progress = Callable[[int, int, tuple[str, ...]], None]
 """``progress(done, total, doing)``: units that are finished, all units, and what the workers do now."""
@@ -43,7 +47,10 @@ class Request:
 
     filesystems  names of filesystems or tables
     everything   all that there are
-    linux        the kernel tree; None for the models that the installation keeps
+    linux        the kernel tree, a folder or a revision; None for the models that the installation keeps
+    overlay      files of the tree that are read in place of its own, as (path, text), the text None for one
+                 that is gone
+    changed      only units that can rest on one of these paths; None for all
     module       sources outside the tree, which come first
     kernel       the version to go by; None for what the tree says, or the newest models
     clauses      () means all of them
@@ -58,7 +65,9 @@ class Request:
 
     filesystems: tuple[str, ...] = ()
     everything: bool = False
-    linux: Path | None = None
+    linux: Origin | None = None
+    overlay: tuple[tuple[str, str | None], ...] = ()
+    changed: frozenset[str] | None = None
     module: Path | None = None
     kernel: str | None = None
     clauses: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ from .request import NOTHING, Exports
 from .verdict import Result, TraceStep, Understood, Verdict
 
 if TYPE_CHECKING:
+    from ..reader.files import Origin
     from ..reader.tree import Consulted, Tree
     from .evidence import Evidence
     from .obligation import Obligation
@@ -39,7 +40,7 @@ SOLVES = 12
 class UnitName:
     """Which unit of which tree; `own` if it is one of the module's."""
 
-    root: Path
+    root: Origin
     module: Path | None
     folder: str
     own: bool
@@ -57,6 +58,7 @@ class Task:
     models  where they were read before: what they are kept under
     texts   whether the models' texts are wanted as well
     cache   the folder of the cache; None for none
+    overlay files of the tree, as (path, text), that are read in place of those on disc
     exports what to make of each obligation beside its verdict
     """
 
@@ -69,6 +71,7 @@ class Task:
     models: tuple[str, ...] = ()
     texts: bool = False
     cache: Path | None = None
+    overlay: tuple[tuple[str, str | None], ...] = ()
     exports: Exports = NOTHING
 
     def means(self, names: tuple[str, ...], table: str) -> bool:
@@ -183,11 +186,12 @@ def answer_apart(task: Task) -> Iterator[Message]:
     if isinstance(task.source, str):
         yield from answer(task, None)
         return
-    tree = _shared_tree(task.source.root, task.source.module).afresh()
+    shared = _shared_tree(task.source.root, task.source.module)
+    tree = shared.overlaid(dict(task.overlay)) if task.overlay else shared.afresh()
     own: tuple[str, ...] = ()
     try:
         for message in answer(task, tree):
-            if isinstance(message, Read) and message.consulted is not None:
+            if isinstance(message, Read) and message.consulted is not None and not task.overlay:
                 folder = Path(task.source.folder.partition("+")[0])
                 own = tuple(p for p in message.consulted.files if Path(p).parent == folder)
             yield message
@@ -196,7 +200,7 @@ def answer_apart(task: Task) -> Iterator[Message]:
 
 
 @cache
-def _shared_tree(root: Path, module: Path | None) -> Tree:
+def _shared_tree(root: Origin, module: Path | None) -> Tree:
     from ..reader.tree import Tree
 
     return Tree(root, module)
@@ -276,7 +280,7 @@ def _keep_models(
         store.put("heads", head.model, asdict(head) | {"text": ""})
         if consulted is not None:
             store.put("models", head.model, text)
-    if consulted is not None and isinstance(task.source, UnitName):
+    if consulted is not None and isinstance(task.source, UnitName) and not task.overlay:
         store.keep("units", task.source.key(task.kernel), consulted, [h.model for h, _, _ in read])
 
 

@@ -13,8 +13,6 @@ from dentryproof.proofs.replay import evaluate, replay
 from dentryproof.spec.logic import Formula
 
 
-
-
 @given(scenarios(), formulas())
 @effort
 def test_a_trace_is_found_iff_there_is_one(scenario: Scenario, formula: Formula) -> None:
