@@ -134,8 +134,10 @@ class Question:
                 raise InternalError("sat: what was unsatisfiable is not")
             lines = solver.get_proof()
         # Without deletions a proof is longer to check and no less right.
-        steps = tuple(tuple(map(int, line.split()))[:-1] for line in lines if not line.startswith("d"))
-        return Refutation(self.variables, self.clauses, lemmas, steps)
+        steps = [tuple(map(int, line.split()))[:-1] for line in lines if not line.startswith("d")]
+        # What propagation alone refutes while clauses are added leaves no last step.
+        end = steps.index(()) if () in steps else len(steps)
+        return Refutation(self.variables, self.clauses, lemmas, (*steps[:end], ()))
 
     # -- deciding
 
