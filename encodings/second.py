@@ -21,6 +21,8 @@ from typing import Any
 
 SECONDS = 10.0
 """What cvc5 has for one script. It can take a hundred times as long as z3 on a large satisfiable one."""
+GRACE = 5.0
+"""What its process has beyond that to notice that it is out of time."""
 MEMORY = 2 << 30
 
 
@@ -84,7 +86,7 @@ class Cvc5:
         stdin.write(request)
         stdin.flush()
         # Its own limit comes first; this one is for when that does not work.
-        deadline, line = time.monotonic() + self.seconds + 5, b""
+        deadline, line = time.monotonic() + self.seconds + GRACE, b""
         with selectors.DefaultSelector() as ready:
             ready.register(stdout, selectors.EVENT_READ)
             while not line.endswith(b"\n"):
@@ -130,7 +132,8 @@ def _answer(script: str, milliseconds: int) -> dict[str, Any]:
         if said.startswith("(error"):
             return {"status": "", "reason": said, "values": {}}
     if said not in ("sat", "unsat"):
-        return {"status": "", "reason": "time" if "timeout" in said.lower() or said == "unknown" else said, "values": {}}
+        gave_up = said == "unknown" or "timeout" in said.lower()
+        return {"status": "", "reason": "time" if gave_up else said or "no answer", "values": {}}
     values: dict[str, bool | int] = {}
     if said == "sat":
         for term in symbols.getDeclaredTerms():
