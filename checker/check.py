@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..encodings.scenario import Scenario
 from ..encodings.wellformed import check as check_scenario
 from ..errors import DentryproofError, InputError, SpecificationError
 from ..proofs.replay import evaluate, replay
@@ -100,19 +99,16 @@ def _check_witness(c: Certificate, formula: Formula) -> None:
     if not evaluate(formula, c.scenario, w.trace):
         raise Wrong("its witness breaks the contract")
     taken = {p.step.callback for p in positions if p.step.callback}
-    method = {name.partition("[")[0] for name in c.callbacks}
-    idle = sorted((method | set(w.runs)) - taken)
-    if _entered(c.scenario) and idle:
-        raise Wrong(f"its witness does not run ->{idle[0]}()")
+    methods = {s.callback for s in c.scenario.steps if s.callback}
+    if set(w.runs) != methods:
+        raise Wrong("its witness does not say of every callback that it runs")
+    for name in sorted(methods - taken):
+        raise Wrong(f"its witness does not run ->{name}()")
     if w.wanted != present(c.clause, c.scenario):
         raise Wrong("its witness does not say of all that there is to happen that it does")
     for name in w.wanted:
         if not evaluate(Formula("eventually", (parse(name),)), c.scenario, w.trace):
             raise Wrong(f"its witness does not show {name}")
-
-
-def _entered(scenario: Scenario) -> bool:
-    return any(s.callback for s in scenario.steps)
 
 
 # -- folders
@@ -136,9 +132,11 @@ def _read(path: Path) -> Certificate:
     return form.certificate(document, path.name)
 
 
-def check_folder(folder: Path, files: Sequence[str] = ()) -> tuple[list[Checked], list[tuple[Entry, Certificate]]]:
-    """Check the certificates that the index of `folder` lists (or those of `files`): the answers, and those that
-    check. InputError for an index or a certificate that cannot be read, or a file that is not listed."""
+def check_folder(
+    folder: Path, files: Sequence[str] = ()
+) -> tuple[list[Checked], list[tuple[Entry, Certificate]]]:
+    """Check the certificates that the index of `folder` lists (or those of `files`): the answers, and those
+    that check. InputError for an index or a certificate that cannot be read, or a file that is not listed."""
     index = form.index(folder)
     listed = {e.file: e for e in index.entries if e.file}
     for name in files:
@@ -167,7 +165,8 @@ def _listed_right(path: Path, entry: Entry, c: Certificate | None, kernel: str) 
         return ""
     if entry.verdict != "proved":
         return f"the index lists it as {entry.verdict[:20]}"
-    if (entry.filesystem, entry.table, entry.clause) != (c.filesystem, c.table, c.clause) or c.kernel != kernel:
+    listed = (kernel, entry.filesystem, entry.table, entry.clause)
+    if listed != (c.kernel, c.filesystem, c.table, c.clause):
         return "the index lists it under another obligation"
     if hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
         return "its SHA-256 is not the one that the index has"

@@ -1,8 +1,8 @@
 """Lemmas by walking their circles, and the proof by checkers that are no solvers.
 
-The proof is DRUP: each step must follow by unit propagation from the clauses, the lemmas and the steps before it,
-and the last is the empty clause. dratify checks it; where drup (extracted from code that is verified in Why3) is
-installed, it must agree on all that is small enough for it.
+The proof is DRUP: each step must follow by unit propagation from the clauses, the lemmas and the steps before
+it, and the last is the empty clause. dratify checks it; where drup (extracted from code that is verified in
+Why3) is installed, it must agree on all that is small enough for it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ class Wrong(Exception):
     """It does not check; the argument says why, in one line."""
 
 
-def lemma_clause(
-    lemma: NamedLemma, scenario: Scenario, numbers: Mapping[tuple[str, ...], int]
-) -> Clause:
+def lemma_clause(lemma: NamedLemma, scenario: Scenario, numbers: Mapping[tuple[str, ...], int]) -> Clause:
     """The clause that a lemma stands for, once its circle was walked. `numbers` are the variables by name."""
     thread = {s.id: i for i, t in enumerate(scenario.threads) for s in t.steps}
     place = {s.id: i for i, s in enumerate(scenario.steps)}

@@ -22,9 +22,9 @@ from .running import say
 def check(folder: Path, files: tuple[str, ...], models: bool, quiet: bool) -> int:
     """Verify the certificates in DIR, all or those named, that prove --certificate DIR wrote.
 
-    The clauses are derived anew from the scenario, each lemma's circle is walked, the proof is checked by unit
-    propagation and the witness replayed. The exit status is 1 if something does not check, 2 if it cannot be
-    read.
+    The clauses are derived anew from the scenario, each lemma's circle is walked, the proof is checked by
+    unit propagation and the witness replayed. The exit status is 1 if something does not check, 2 if it
+    cannot be read.
     """
     from ..checker.check import check_folder
     from ..report.output import emit

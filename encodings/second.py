@@ -1,8 +1,7 @@
-"""cvc5 as a second opinion: in a process of its own, which is ended where it takes too long or too much memory.
+"""cvc5 as a second opinion: in a process of its own, ended where it takes too long or too much memory.
 
-Run as a program (``python -m dentryproof.encodings.second``) this is that process: it reads requests from
-standard input and knows nothing but cvc5. A request is a line with a length and a time limit, and a script of
-that length; the answer is a line of JSON.
+`serve` is what runs in that process: it reads requests from standard input and knows nothing but cvc5. A
+request is a line with a length and a time limit, and a script of that length; the answer is a line of JSON.
 """
 
 from __future__ import annotations

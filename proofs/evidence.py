@@ -64,9 +64,7 @@ class Evidence:
         if isinstance(refutation, str):
             return replace(result, uncertified=refutation)
         name = file_stem(decision.obligation) + ".json"
-        document = certificate(
-            decision.obligation, result, refutation, decision.ways.texts, decision.witness
-        )
+        document = certificate(decision.obligation, result, refutation, decision.ways.texts, decision.witness)
         write(self.exports.certificates_folder / name, text(document))
         return replace(result, certificate=name)
 

@@ -28,7 +28,9 @@ def prepare(request: Request) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / INDEX).exists() and any(folder.iterdir()):
-                raise UsageError(f"{folder} is neither empty nor a folder that this tool wrote: it has no {INDEX}")
+                raise UsageError(
+                    f"{folder} is neither empty nor a folder that this tool wrote: it has no {INDEX}"
+                )
         except OSError as error:
             raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
         _listed(folder, name, "", "", ())  # what is interrupted from here on is a folder with an empty index
@@ -48,9 +50,7 @@ def _folders(request: Request) -> list[tuple[Path, str]]:
 
 def _listed(folder: Path, name: str, kernel: str, source: str, results: tuple[Result, ...]) -> None:
     pattern = FILE_NAME if name == "certificate" else SCRIPT_NAME
-    wanted = {
-        getattr(r, name) for r in results if name == "script" or r.verdict is Verdict.PROVED
-    } - {""}
+    wanted = {getattr(r, name) for r in results if name == "script" or r.verdict is Verdict.PROVED} - {""}
     hashes: dict[str, str] = {}
     try:
         for path in sorted(folder.iterdir()):

@@ -1,4 +1,4 @@
-"""Certificates against the models: whether each is of an obligation that the models come to, and of all of it.
+"""Certificates against the models: whether each is of an obligation that the models come to.
 
 This is what a certificate by itself cannot say: that its scenario is the right one. It builds the obligations
 anew, from the models that the installation keeps, and compares; no solver has a part in it.

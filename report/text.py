@@ -10,7 +10,16 @@ import itertools
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from ..proofs.verdict import ClauseVerdict, Comparison, Opinion, Report, Result, Verdict, clause_verdicts, tally
+from ..proofs.verdict import (
+    ClauseVerdict,
+    Comparison,
+    Opinion,
+    Report,
+    Result,
+    Verdict,
+    clause_verdicts,
+    tally,
+)
 from .coverage import coverage
 from .summary import summary, verdict_words
 from .terminal import MAX_WIDTH, Paint, plain

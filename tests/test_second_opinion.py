@@ -1,4 +1,4 @@
-"""Scripts for other solvers, second opinions, and that a disagreement is found: solvers that lie, hang or die."""
+"""Scripts for other solvers; second opinions, with solvers that lie, hang or die."""
 
 from __future__ import annotations
 
@@ -133,7 +133,8 @@ def test_all_three_agree_and_say_so() -> None:
     results = checked().results
     assert {r.verdict for r in results} == {Verdict.VIOLATED}
     for r in results:
-        assert [(o.solver, o.answer) for o in r.cross_check] == [("z3", "sat"), ("sat", "sat"), ("cvc5", "sat")]
+        said = [(o.solver, o.answer) for o in r.cross_check]
+        assert said == [("z3", "sat"), ("sat", "sat"), ("cvc5", "sat")]
     proved = [r for r in checked("rcu-delay-super").results if r.verdict is Verdict.PROVED]
     assert proved and all({o.answer for o in r.cross_check} == {"unsat"} for r in proved)
 
@@ -170,7 +171,7 @@ def test_a_solver_that_lies_about_a_violation_is_found_out(monkeypatch: pytest.M
 def test_a_trace_that_was_made_up_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every clock 0 and every atom false is no trace that breaks anything."""
     monkeypatch.setattr(Cvc5, "ask", lambda self, text: Said("sat"))
-    with pytest.raises(DisagreementError, match="^cvc5: ") as caught:
+    with pytest.raises(DisagreementError, match=r"^cvc5: ") as caught:
         checked("rcu-delay-super")
     shutil.rmtree(saved(caught.value))
 
