@@ -27,6 +27,10 @@ from .request import Exports
 from .verdict import Opinion, Result, Verdict
 
 
+_REMEMBERED = 2_000
+"""A proof of so many clauses at most is kept for other tables that ask the same; others are found again."""
+
+
 @dataclass
 class Evidence:
     """Makes what was asked for, for one decision after the other. Close it: it may have a process."""
@@ -71,9 +75,12 @@ class Evidence:
     def _refutation(self, decision: Decision) -> Refutation | str:
         """The proof in clauses; or why there is none."""
         known = self._refutations.get(id(decision.ways))
-        if known is None:
-            known = self._refutations[id(decision.ways)] = decision.ways, self._refute(decision)
-        return known[1]
+        if known is not None:
+            return known[1]
+        found = self._refute(decision)
+        if isinstance(found, str) or len(found.clauses) <= _REMEMBERED:
+            self._refutations[id(decision.ways)] = decision.ways, found
+        return found
 
     def _refute(self, decision: Decision) -> Refutation | str:
         obligation = decision.obligation

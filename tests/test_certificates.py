@@ -404,6 +404,12 @@ def test_certificates_of_an_earlier_run_are_replaced(folder: Path) -> None:
     assert main(["check", str(folder)]) == 0
 
 
+def test_a_name_that_there_is_not_costs_no_certificate(folder: Path) -> None:
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert main(["nosuchfs", "--certificate", str(folder), "--no-cache"]) == 2
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
 def test_a_file_that_cannot_be_written_is_an_input_error_and_leaves_nothing(tmp_path: Path) -> None:
     from dentryproof.errors import InputError
 

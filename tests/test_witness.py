@@ -63,21 +63,31 @@ def test_every_clause_says_what_puts_it_to_the_test() -> None:
 
 @SOLVERS
 def test_an_order_that_is_kept_is_shown(solver: str) -> None:
-    lock = dict(object="k", field="m", value="exclusive")
-    decision = decide(
-        toy(
-            [Step("e", "enter"), Step("a", "read", "dentry", "x", labels=ACCESS), Step("l", "leave")],
-            [
-                Step("s", "gp-start"),
-                Step("g", "gp-end"),
-                Step("f", "free", labels=FREED),
-                Step("k", "lock", **lock),
-            ],
-        ),
-        solver,
+    """The walker finds the object in a cell that is cleared before the grace period starts."""
+    found = (
+        Step("e", "enter"),
+        Step("x", "read", "dentry", "x"),
+        Step("d_hash:entry", "call", callback="d_hash", guard=P),
+        Step("a", "read", "o", "y", via="x", guard=P, callback="d_hash", labels=ACCESS),
+        Step("l", "leave"),
     )
-    # Nothing keeps the walker from starting after the free: it is no proof at all.
-    assert decision.result.verdict is Verdict.VIOLATED and decision.witness is None
+    killer = (
+        Step("d_release:entry", "call", callback="d_release"),
+        Step("w", "write", "dentry", "x", "null"),
+        Step("s", "gp-start"),
+        Step("g", "gp-end"),
+        Step("f", "free", "o", labels=FREED),
+    )
+    plain = toy([], [])
+    scenario = Scenario(
+        (Thread("walk", found), Thread("kill", killer, cpu=1)), (ScenarioAtom("p", "nonnull", "x"),)
+    )
+    decision = decide(replace(plain, scenario=scenario), solver)
+    assert decision.result.verdict is Verdict.PROVED and not decision.gap
+    order = steps(decision)
+    assert set(order) == {s.id for s in scenario.steps} and order.index("a") < order.index("f")
+    assert [s.event for s in decision.result.witness_trace].count("free") == 1
+    assert decision.result.witness.startswith("a trace in which the clause is put to the test: ")
 
 
 @SOLVERS
