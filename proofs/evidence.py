@@ -26,7 +26,6 @@ from .obligation import Obligation
 from .request import Exports
 from .verdict import Opinion, Result, Verdict
 
-
 _REMEMBERED = 2_000
 """A proof of so many clauses at most is kept for other tables that ask the same; others are found again."""
 
