@@ -76,7 +76,8 @@ def _lines(obligation: Obligation, positions: list[Position], last: int | None) 
     for index, position in enumerate(positions):
         step = position.step
         labels = _labels(position)
-        if step.kind == "read" and step.callback and step.id not in needed and (last is not None or not labels):
+        told = step.id in needed or (last is None and bool(labels))
+        if step.kind == "read" and step.callback and not told:
             continue
         if step.kind in ("lock", "unlock") and step.field == "refcount":
             event = "get" if step.kind == "lock" else "put"
