@@ -34,7 +34,7 @@ def _finalize(escape: Callable[[str], str]) -> Callable[[Any], str]:
     return finalize
 
 
-_LATEX_MARKS = {
+_LATEX_MARKS: dict[str, Any] = {
     "block_start_string": "<%",
     "block_end_string": "%>",
     "variable_start_string": "<<",

@@ -67,7 +67,7 @@ def _values(report: Report, link: Link) -> dict[str, Any]:
                 first.setdefault((r.filesystem, r.table, r.clause), n)
     rows = []
     for label, row in by_row(verdicts).items():
-        cells = []
+        cells: list[dict[str, str] | None] = []
         for clause in columns:
             v = row.get(clause)
             if v is None:
