@@ -19,12 +19,13 @@ from .contract import contract
 from .diff import diff
 from .explain import explain
 from .models import models
+from .mutate import mutate
 from .overlap import overlap
 from .prove import prove
 from .running import fail
 
 COMMANDS: dict[str, click.Command] = {
-    c.name: c for c in (contract, diff, overlap, explain, models) if c.name
+    c.name: c for c in (contract, diff, explain, models, mutate, overlap) if c.name
 }
 
 

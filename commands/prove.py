@@ -17,6 +17,7 @@ from .running import look, with_progress
 
 if TYPE_CHECKING:
     from ..proofs.baseline import Baseline
+    from ..proofs.request import Exports
 
 EXAMPLES = (
     ("prove autofs --kernel 5.0.1", "the use-after-free of 2019"),
@@ -29,6 +30,8 @@ COMMANDS = (
     ("prove overlap", "which callbacks can run at the same time on one dentry"),
     ("prove explain", "what a clause says, why, a trace that breaks it, how to fix it"),
     ("prove models", "regenerate models from a kernel tree"),
+    ("prove check", "verify certificates of proofs"),
+    ("prove mutate", "break a kernel tree on purpose, and see whether that is noticed"),
 )
 STATUSES = (
     (0, "every clause is proved or not applicable"),
@@ -68,6 +71,24 @@ EPILOG = "\n\n".join(
     type=float,
     callback=options.positive,
     help="Per obligation; what it cuts off is unknown.",
+)
+@click.option(
+    "--certificate",
+    "certificates",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a certificate of each proof, and an index, into DIR; prove check DIR verifies them.",
+)
+@click.option(
+    "--export",
+    "export",
+    metavar="FORM DIR",
+    nargs=2,
+    type=(click.Choice(["smt2"]), click.Path(file_okay=False, path_type=Path)),
+    help="Write each obligation into DIR; FORM is smt2 (SMT-LIB 2.6).",
+)
+@click.option(
+    "--cross-check", is_flag=True, help="Ask z3, cvc5 and a SAT solver; that they disagree is an internal error."
 )
 @options.reading
 @click.option(
@@ -117,6 +138,9 @@ def prove(
     clauses: tuple[str, ...],
     solver: str,
     timeout: float | None,
+    certificates: Path | None,
+    export: tuple[str, Path] | None,
+    cross_check: bool,
     form: str,
     outputs: tuple[Target, ...],
     source_url: str,
@@ -154,6 +178,8 @@ def prove(
         **reading,
     }
     if listing:
+        if certificates or export or cross_check:
+            raise UsageError("--list proves nothing that could be certified, exported or checked")
         if baseline or form not in LISTED or any(t.form for t in outputs):
             raise UsageError("--list prints text or json and compares nothing")
         return _list(asked, form, targets[0].path, quiet)
@@ -163,8 +189,21 @@ def prove(
 
         asked["clauses"] = select("clause", clauses, clause_ids())
     asked |= {"solver": solver, "timeout": timeout}
+    if certificates or export or cross_check:
+        asked["exports"] = _exports(certificates, export, cross_check)
     style = Style(quiet=quiet, verbose=verbose, statistics=statistics, source_url=source_url)
     return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
+
+
+def _exports(certificates: Path | None, export: tuple[str, Path] | None, cross_check: bool) -> Exports:
+    """What to make of each obligation. Workers have the folders by their full names."""
+    from ..proofs.request import Exports
+
+    scripts = export[1].resolve() if export else None
+    folder = certificates.resolve() if certificates else None
+    if scripts is not None and scripts == folder:
+        raise UsageError("certificates and exported obligations cannot both go to one folder")
+    return Exports(folder, scripts, cross_check)
 
 
 LISTED = ("text", "json")

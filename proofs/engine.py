@@ -83,6 +83,10 @@ def run(request: Request) -> Report:
         raise UsageError("name a filesystem, or --all")
     kernel = the_kernel(request) if request.linux else kept_kernel(request.kernel)
     wanted = request.clauses or clause_ids()
+    if request.exports:
+        from .folders import finish, prepare
+
+        prepare(request)
     with ThreadPoolExecutor(1) as aside:  # the workers have the other processors
         asked = aside.submit(side_check, request, kernel)
         answers = _gathered(request, kernel, wanted)
@@ -92,6 +96,8 @@ def run(request: Request) -> Report:
     if not heads and not results and request.changed is None:
         where = request.linux if request.filesystems or request.everything else request.module
         raise InputError(f"{where}: there is no dentry operations table in what was named")
+    if request.exports:
+        finish(request, kernel, results)
     return Report(
         "tree" if request.linux else "models",
         kernel,
@@ -135,7 +141,18 @@ def _gathered(request: Request, kernel: str, wanted: tuple[str, ...], texts: boo
     notes = Notes(request)
     store = Cache(request.cache, notes) if request.cache is not None else None
     names = () if request.everything else request.filesystems
-    task = Task("", kernel, wanted, names, request.solver, request.timeout, (), texts, request.cache)
+    task = Task(
+        "",
+        kernel,
+        wanted,
+        names,
+        request.solver,
+        request.timeout,
+        (),
+        texts,
+        request.cache,
+        exports=request.exports,
+    )
     with closing(sources(request, kernel, store)) as read:
         return gather(request, read, task, store, notes)
 

@@ -42,6 +42,6 @@ def _decided(asked: Clause, name: str) -> list[Result]:
     model = example(name)
     decisions = Decisions()
     return [
-        q if isinstance(q, Result) else decisions.decide(q)
+        q if isinstance(q, Result) else decisions.decide(q).result
         for q in questions(model, asked, vfs(model.kernel))
     ]

@@ -13,6 +13,7 @@ from .obligation import (
     Question,
     assumptions,
     cell_of,
+    choices_of,
     destructions,
     freed_events,
     gaps,
@@ -77,8 +78,8 @@ def no_blocking(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         callback = vfs.callback(program.method)
         if callback and (callback.blocks == "no" or program.mode == "rcu"):
             programs.append(program)
-    if not any((c := vfs.callback(p.method)) and c.of == "dentry_operations" for p in programs):
-        yield missing(model, clause, clause.binds[:6])
+    if not programs:
+        yield missing(model, clause, clause.binds)
         return
     yield from gaps(model, clause, programs)
     for program in programs:
@@ -253,7 +254,6 @@ def dead(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             clause.formula,
             tuple(p.function for p in teardown) + ((walker.function,) if walker else ()),
             assumptions(teardown),
-            witness=("pruned", "counted") if walker is None else ("", ""),
         )
 
 
@@ -264,6 +264,11 @@ def double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         yield missing(model, clause, kinds[0][1])
         return
     yield from gaps(model, clause, teardown)
+    for chosen in choices_of(teardown):
+        yield from _freed_twice(model, clause, vfs, chosen)
+
+
+def _freed_twice(model: Model, clause: Clause, vfs: Vfs, teardown: list[Program]) -> Iterator[Question]:
     frees = [
         (p, e)
         for p in teardown
@@ -326,7 +331,6 @@ def double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             clause.formula,
             tuple(p.function for p in teardown),
             assumptions(teardown),
-            witness=("destroyed(o)", ""),
         )
 
 
