@@ -54,7 +54,7 @@ def extracted() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_are_what_the_reader_reads(name: str) -> None:
-    """`prove models --linux tests/fixtures/tree NAME` makes them again."""
+    """`prove models --linux tests/fixtures/tree --write spec/examples NAME` makes one again."""
     assert load(extracted()[name], name).programs == example(name).programs
 
 

@@ -20,7 +20,7 @@ from dentryproof.commands.main import main
 from dentryproof.errors import UsageError
 from dentryproof.paper.page import checked_pattern, linker, page
 from dentryproof.paper.verdicts import verdict_table
-from dentryproof.proofs.verdict import ClauseEntry, Report, TraceStep
+from dentryproof.proofs.verdict import ClauseEntry, Opinion, Report, TraceStep
 from dentryproof.report.drawing import Box, Line, Picture, Text
 from dentryproof.report.pictures import cause_of, lifecycle_picture, trace_picture
 from dentryproof.report.svg import svg
@@ -217,6 +217,14 @@ def test_the_page_is_valid_and_asks_for_nothing() -> None:
     assert not re.search(r"<(link|iframe|object|embed|base)\b|@import|url\((?!#)", text)
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids))
+
+
+def test_what_a_proof_can_be_checked_with_is_named() -> None:
+    opinions = (Opinion("z3", "unsat"), Opinion("cvc5", "", "gave up"))
+    certified = replace(PROVED, certificate="c/7.lrat", script="s/7.smt2", cross_check=opinions)
+    text = page(report(certified, replace(UNKNOWN, uncertified="it is unknown")))
+    for said in ("c/7.lrat", "s/7.smt2", "z3: unsat", "cvc5: gave up", "none: it is unknown"):
+        assert said in text, said
 
 
 def test_without_a_pattern_there_are_no_links_to_source() -> None:
