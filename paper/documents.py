@@ -160,7 +160,7 @@ def _differences(answer: ContractAnswer) -> list[str]:
 
 def _pictures(book: Handbook, form: str) -> dict[str, str]:
     drawn = {
-        "lifecycle": pictures.lifecycle_picture(book.stages, book.kernel),
+        "lifecycle": pictures.lifecycle_picture(book.stages, book.kernel, book.besides),
         "overlaps": pictures.overlap_picture(book.overlap),
     }
     if form == "latex":

@@ -324,7 +324,7 @@ def test_no_text_leaves_its_lane() -> None:
     long = tuple(
         replace(s, note="", object="dentry->" + "d_fsdata->" * 9, file="fs/" + "x" * 70) for s in TRACE
     )
-    for picture in (drawn(), drawn(long), lifecycle_picture(lifecycle(vfs("6.12")), "6.12")):
+    for picture in (drawn(), drawn(long), lifecycle_picture(lifecycle(vfs("6.1")), "6.1", ["i_lock"])):
         for t in picture.shapes:
             if isinstance(t, Text) and not t.upwards:
                 left = t.x - (7.25 * len(t.text) if t.anchor == "end" else 0)
