@@ -246,8 +246,8 @@ def _key(trace: Sequence[TraceStep], top: float) -> tuple[list[Shape], float]:
 
 def lifecycle_picture(stages: Sequence[Stage], kernel: str, besides: Sequence[str] = ()) -> Picture:
     """The teardown of a dentry as a state diagram: a state is what others can tell of it; on the arrows
-    stands what the VFS does, in the states the callbacks that run there and the locks around them. `besides` are
-    locks that some callers hold as well."""
+    stands what the VFS does, in the states the callbacks that run there and the locks around them. `besides`
+    are locks that some callers hold as well."""
     groups: list[list[Stage]] = []
     for stage in stages:
         if groups and groups[-1][0].state == stage.state:
