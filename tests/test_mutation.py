@@ -244,3 +244,35 @@ def test_overlay(tmp_path: Path) -> None:
     assert over.consulted.files[path] != tree.consulted.files[path]
     assert tree.file(path) is old and tree.list("fs/rcufree") == (path,)
     assert (over.version, over.file("fs/none.c")) == (tree.version, None)
+
+
+# -- real kernels ------------------------------------------------------------------------------------
+
+REAL = (
+    ("6.12", "autofs", "no-rcu-delay", 2),  # autofs_free_ino() and autofs_kill_sb()
+    ("6.12", "autofs", "no-bail-out", 5),
+    ("6.12", "autofs", "double-read", 1),  # inode in autofs_d_manage()
+    ("6.12", "autofs", "no-lock-pair", 5),
+    ("6.12", "hfs", "no-bail-out", 1),
+    ("6.12", "9p", "free-in-prune", 2),
+)
+"""Version, filesystem, operator, and how many places reading its source finds."""
+
+
+@pytest.mark.parametrize(("version", "filesystem", "operator", "places"), REAL)
+def test_every_survivor_is_explained(version: str, filesystem: str, operator: str, places: int) -> None:
+    tree = Path(TREES) / f"linux-source-{version}"
+    if not TREES or not tree.is_dir():
+        pytest.skip(f"no kernel tree {version}: set DENTRYPROOF_TREES")
+    known = explanations([EXPECTED / f"survivors-{version}.tsv"])
+    found = mutate(Request(filesystems=(filesystem,), linux=tree), (operator,), known)
+    assert len(found.findings) == places
+    assert not found.survivors and not found.stale
+    assert not [f for f in found.findings if f.unexpected]
+
+
+@pytest.mark.parametrize("path", sorted(EXPECTED.glob("survivors-*.tsv")), ids=lambda p: p.stem)
+def test_explanations_are_sorted_and_about_survivable_places(path: Path) -> None:
+    places = list(explanations([path]))
+    assert places and places == sorted(places)
+    assert {p[1] for p in places} <= set(NAMES)
