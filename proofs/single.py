@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from ..encodings.scenario import Scenario
@@ -146,13 +147,20 @@ def _prune_locks(model: Model, clause: Clause, vfs: Vfs, program: Program) -> It
         )
 
 
+_NAMELESS = ("call:", "static:", "?")
+"""How the paths begin of objects that the reader lost sight of (an element of a list on the stack, what a
+search found): they may hang off the dentry."""
+
+
 def _prune_frees(model: Model, clause: Clause, vfs: Vfs, program: Program) -> Iterator[Question]:
     for doubt in (False, True):
 
         def destroys(event: Event, doubt: bool = doubt) -> bool:
-            if doubt:
-                return event.kind == "opaque" and event.object.startswith("dentry->") and not event.debug
-            return event.kind in ("free", "defer") and event.object.startswith("dentry->")
+            if event.kind in ("free", "defer"):
+                return event.object.startswith(_NAMELESS if doubt else "dentry->")
+            return (
+                doubt and event.kind == "opaque" and event.object.startswith("dentry->") and not event.debug
+            )
 
         def labels(event: Event, _: str, destroys: Callable[[Event], bool] = destroys) -> Iterator[Label]:
             if destroys(event):
@@ -170,13 +178,18 @@ def _prune_frees(model: Model, clause: Clause, vfs: Vfs, program: Program) -> It
             model,
             clause,
             ("d_prune",),
-            found[0].object if found else "dentry",
+            re.sub(r"^call:|\.\d+$", "", found[0].object) if found else "dentry",
             scenario,
             clause.formula,
             (program.function,),
             assumptions([program]),
-            doubt=", ".join(sorted({e.note + "()" for e in found})) if doubt else "",
+            doubt=", ".join(sorted(set(map(_unsure, found)))) if doubt else "",
         )
+
+
+def _unsure(event: Event) -> str:
+    """What of an event is not known."""
+    return f"{event.note}()" if event.kind == "opaque" else f"what {event.note} destroys"
 
 
 def _prune_const(model: Model, clause: Clause, vfs: Vfs, program: Program) -> Iterator[Question]:
