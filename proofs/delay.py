@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from ..spec.contract import Clause
 from ..spec.program import Event, Model, Program
@@ -174,6 +174,7 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                 if question is not None:
                     met = True
                     yield from question
+        yield from _cleared(model, clause, vfs, kind, teardown, walker)
         if not met:
             yield _delay_baseline(model, clause, vfs, kind, teardown, walker)
 
@@ -396,49 +397,168 @@ def _delay_scenario(
             or (event.kind in ("enter", "leave") and bool(event.field))
         )
 
+    return _overlap(
+        model,
+        clause,
+        kind,
+        _Side(method, teardown, teardown_wants, of_teardown),
+        _Side(walker.method, [walker], walker_wants, of_walker, roles),
+        path,
+        builder,
+        debug=debug,
+        doubt=doubt,
+        assumed=tuple(filter(None, [same.assumption])),
+    )
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What of one of two threads matters: the programs, which of their events, and the labels of these."""
+
+    method: str
+    programs: list[Program]
+    wants: Callable[[Event], bool]
+    labels: Callable[[Event, str], Iterator[Label]]
+    roles: dict[str, str] = field(default_factory=dict)
+
+
+def _overlap(
+    model: Model,
+    clause: Clause,
+    kind: str,
+    teardown: _Side,
+    walk: _Side,
+    target: str,
+    builder: Builder,
+    *,
+    debug: bool = False,
+    doubt: str = "",
+    assumed: tuple[str, ...] = (),
+    initial: Iterable[tuple[tuple[str, str], str]] = (),
+) -> Obligation:
+    """The obligation that nothing of the teardown's labelled ``destroyed(o)`` comes before a step of the walk
+    labelled ``access(o)``."""
     parts: dict[str, list[Part]] = {}
-    for program in teardown:
-        slot = "free_inode" if program.method == "free_inode" else program.method
-        parts.setdefault(slot, []).append(
-            Part(program, SELF_ROLE, teardown_wants, of_teardown, program.method)
+    for program in teardown.programs:
+        parts.setdefault(program.method, []).append(
+            Part(program, SELF_ROLE, teardown.wants, teardown.labels, program.method)
         )
-    sequence = _KINDS[clause.id][2]
-    features = _features(model, kind)
-    cells = live
 
     def keep(step: VfsStep) -> bool:
         return (
             step.verb in ("lock", "unlock", "gp")
-            or (step.verb == "write" and (step.object, step.field) in cells)
+            or (step.verb == "write" and (step.object, step.field) in builder.live)
             or step.verb == "call"
         )
 
+    sequence, features = _KINDS[clause.id][2], _features(model, kind)
     builder.run(sequence, 1, parts, victim=kind, features=features, found=False, keep=keep)
+    (walker,) = walk.programs
     builder.run(
         "rcu-walk",
         0,
-        {"*": [Part(walker, roles, walker_wants, of_walker, walker.method)]},
+        {"*": [Part(walker, walk.roles, walk.wants, walk.labels, walker.method)]},
         victim=kind,
         features=frozenset({kind}),
         keep=lambda s: s.verb in _WALK or (s.object, s.field) == FOUND[kind],
     )
-    functions = (*dict.fromkeys(p.function for p in teardown if p.method == method), walker.function)
+    destroyers = [p for p in teardown.programs if p.method == teardown.method]
     return Obligation(
         model,
         clause,
-        (method, walker.method),
-        path,
-        builder.scenario(),
+        (teardown.method, walker.method),
+        target,
+        builder.scenario(initial),
         clause.formula,
-        functions,
-        (
-            *((_ALIVE,) if kind != "super" else ()),
-            *assumptions([walker, *[p for p in teardown if p.method == method]]),
-            *filter(None, [same.assumption]),
-        ),
+        (*dict.fromkeys(p.function for p in destroyers), walker.function),
+        (*((_ALIVE,) if kind != "super" else ()), *assumptions([walker, *destroyers]), *assumed),
         debug,
         doubt,
         ("access(o)", "destroyed(o)"),
+    )
+
+
+def _cleared(
+    model: Model, clause: Clause, vfs: Vfs, kind: str, teardown: list[Program], walker: Program
+) -> Iterator[Question]:
+    """What a walker reaches through a pointer that the teardown sets to NULL with no delay: to one that does
+    not test it, what it pointed to is as good as destroyed."""
+    cells = dict.fromkeys(
+        (program.method, event.object, event.field)
+        for program in teardown
+        if program.method != "free_inode"
+        for event in program.events
+        if event.kind == "write"
+        and event.value == "null"
+        and _plain_path(event.object)
+        and root(event.object) == ROOT[kind]
+        and (event.object, event.field) != ("dentry", "d_inode")
+    )
+    for method, object_, member in cells:
+        for roles in _roles(walker, kind, object_):
+            for debug in (False, True):
+                question = _cleared_one(
+                    model, clause, vfs, kind, teardown, method, (object_, member), walker, roles, debug
+                )
+                if question is not None:
+                    yield question
+
+
+def _cleared_one(
+    model: Model,
+    clause: Clause,
+    vfs: Vfs,
+    kind: str,
+    teardown: list[Program],
+    method: str,
+    cell: tuple[str, str],
+    walker: Program,
+    roles: dict[str, str],
+    debug: bool,
+) -> Obligation | None:
+    events = [replace(e, object=renamed(e.object, roles)) for e in walker.events]
+    reads = {i for i, e in enumerate(events) if e.kind == "read" and (e.object, e.field) == cell}
+
+    def uses(event: Event) -> bool:
+        return (
+            event.via in reads and event.kind in TOUCHING and event.kind != "opaque" and event.debug == debug
+        )
+
+    if not any(map(uses, events)):
+        return None
+
+    def clears(event: Event) -> bool:
+        return event.kind == "write" and event.value == "null" and (event.object, event.field) == cell
+
+    def of_teardown(event: Event, at: str) -> Iterator[Label]:
+        if clears(event) and at == method:
+            yield "destroyed(o)", "any"
+
+    def of_walker(event: Event, _: str) -> Iterator[Label]:
+        if uses(event):
+            yield "access(o)", "null"
+
+    def teardown_wants(event: Event) -> bool:
+        return clears(event) or event.kind in ("wait", "lock", "unlock")
+
+    def walker_wants(event: Event) -> bool:
+        return (
+            uses(event)
+            or event.kind in ("lock", "unlock")
+            or (event.kind in ("enter", "leave") and bool(event.field))
+        )
+
+    live = {FOUND[kind], ("dentry", "d_inode"), cell} | cells_of(cell[0])
+    return _overlap(
+        model,
+        clause,
+        kind,
+        _Side(method, teardown, teardown_wants, of_teardown),
+        _Side(walker.method, [walker], walker_wants, of_walker, roles),
+        "->".join(cell),
+        Builder(vfs, live),
+        debug=debug,
+        initial=((cell, "initial"),),
     )
 
 

@@ -12,6 +12,7 @@ from ..spec.vfs import Vfs, vfs
 from .arguments import arguments, known
 from .bdd import FALSE, TRUE, TooLarge
 from .execute import MAX_CALLS, MAX_FOLLOWED, Executor, parameters
+from .handover import Handover
 from .methods import SUPER_METHODS, Job, Methods
 from .pieces import pieces
 from .recorder import MAX_DEFINED, Abandon
@@ -28,7 +29,8 @@ READER_VERSION = __version__
 
 REF_DEPTH = 3
 """How deep the calls of a method are followed where it holds references: there only its locks are in
-question, and functions below are taken to return with the locks that they were entered with."""
+question, and functions below are taken to return with the locks that they were entered with, unless their
+text says otherwise."""
 
 SHORT = 1500
 """Statements of a ->d_release() that is followed whole."""
@@ -67,6 +69,7 @@ class _Extractor:
         self.types = Types(self.scope)
         self.functions = table(version)
         self.unseen = Unseen(self.scope, self.functions)
+        self.handover = Handover(self.scope, self.functions)
         self.relevance: dict[bool, Relevance] = {}
 
     def models(self) -> Iterable[Model]:
@@ -184,6 +187,7 @@ class _Extractor:
             followed,
             self.version,
             self.unseen,
+            self.handover if job.mode == "ref" else None,
         )
         found = self.scope.find(job.function, "function", job.file)
         if not found or (job.function in self.functions and found[0][0] not in self.scope.own):
