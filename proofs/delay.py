@@ -16,8 +16,10 @@ from .obligation import (
     cells_of,
     freed_events,
     gaps,
+    last_put,
     missing,
     plain,
+    plain_path,
     programs_of,
     teardown_of,
 )
@@ -56,7 +58,7 @@ class _Same:
             return False
         if self.counted or not self.type or self.type in self.shared or event.type != self.type:
             return False
-        return event.object not in ROOT.values() and _plain_path(event.object) and _plain_path(self.path)
+        return event.object not in ROOT.values() and plain_path(event.object) and plain_path(self.path)
 
     @property
     def assumption(self) -> str:
@@ -74,10 +76,6 @@ def _kind_path(path: str) -> str:
     return renamed(path, {"parent": "dentry", "child": "dentry", "dir": "inode", "child-inode": "inode"})
 
 
-def _plain_path(path: str) -> bool:
-    return "[" not in path and not path.startswith(("call:", "*")) and ".next" not in path
-
-
 def _reaches(event: Event, path: str, same: _Same) -> bool:
     """Whether a call that was not followed may act on the target: it is handed its address, or (a function
     of the filesystem itself) that of something that leads to it. An address inside an object is not the
@@ -88,21 +86,6 @@ def _reaches(event: Event, path: str, same: _Same) -> bool:
     if names and same.type not in names.split(",") and "." + path.rsplit("->", 1)[-1] not in names.split(","):
         return False
     return same(event) or (whose == "own" and path.startswith(event.object + "->"))
-
-
-def _counted(program: Program, event: Event) -> bool:
-    """Whether `event` happens only where a count dropped to zero."""
-    last = {a.name for a in program.atoms if a.text.endswith("drops the last reference")}
-    defined = {a.name: a.definition for a in program.atoms if a.kind == "defined"}
-
-    def requires(name: str) -> bool:
-        return name in last or (
-            name in defined
-            and bool(defined[name])
-            and all(any(p and requires(n) for n, p in cube) for cube in defined[name])
-        )
-
-    return bool(event.guard) and all(any(p and requires(n) for n, p in cube) for cube in event.guard)
 
 
 _WALK = frozenset({"enter", "leave", "call", "lock", "unlock"})
@@ -144,7 +127,7 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             if (
                 kind != "super"
                 and root(event.object) == "sb"
-                and (event.kind == "opaque" or _counted(program, event))
+                and (event.kind == "opaque" or last_put(program, event))
             ):
                 continue
             if root(event.object) in ("dentry", "inode", "sb", "parent", "dir") and (
@@ -152,7 +135,7 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                 or (kind == "inode" and event.object == "inode" and event.kind == "free")
             ):
                 targets.setdefault(
-                    (program.method, event.object, event.type, _counted(program, event)), event
+                    (program.method, event.object, event.type, last_put(program, event)), event
                 )
     yield from _unidentified(model, clause, kind, teardown, walkers, vfs)
     yield from _beyond_elements(model, clause, teardown, walkers, vfs)
@@ -190,7 +173,7 @@ def _unidentified(
         for e in w.events
         if "->" in e.object and e.kind in TOUCHING and root(e.object) in roots
     ]
-    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and _plain_path(e.object)}
+    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and plain_path(e.object)}
     members = {_member(e.object) for e in touched}
     untyped = any(not e.type or e.type in vfs.shared_types for e in touched)
 
@@ -213,7 +196,7 @@ def _unidentified(
                 event.kind == "free"
                 and event.source.function not in told
                 and doubtful(event)
-                and not _counted(program, event)
+                and not last_put(program, event)
             ):
                 told.add(event.source.function)
                 yield plain(
@@ -490,7 +473,7 @@ def _cleared(
         for event in program.events
         if event.kind == "write"
         and event.value == "null"
-        and _plain_path(event.object)
+        and plain_path(event.object)
         and root(event.object) == ROOT[kind]
         and (event.object, event.field) != ("dentry", "d_inode")
     )

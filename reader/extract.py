@@ -15,7 +15,7 @@ from .execute import MAX_CALLS, MAX_FOLLOWED, Executor, parameters
 from .handover import Handover
 from .methods import SUPER_METHODS, Job, Methods
 from .pieces import pieces
-from .recorder import MAX_DEFINED, Abandon
+from .recorder import MAX_DEFINED, Abandon, Pending
 from .relevance import Relevance, wanted
 from .source import Definition, SourceFile
 from .tables import Table, places
@@ -57,6 +57,12 @@ def _matters(event: Event, job: Job) -> bool:
     if event.kind == "read":
         return False
     return event.kind != "write" or event.value != "other" or event.object == "dentry"
+
+
+def _freed_cells(events: Iterable[Pending]) -> frozenset[tuple[str, str]]:
+    """The members whose pointers lead to what a teardown frees: what is stored there tells which object."""
+    paths = {e.object for p in events for e in (p.event, *p.event.then) if e.kind in ("free", "defer")}
+    return frozenset((owner, member) for owner, arrow, member in (p.rpartition("->") for p in paths) if arrow)
 
 
 class _Extractor:
@@ -212,7 +218,10 @@ class _Extractor:
         try:
             if _is_teardown(job) and sum(a.kind == "defined" for a in executor.record.atoms) > MAX_DEFINED:
                 executor.record.summarise()
-            events, atoms, gaps = executor.record.finished(lambda e: _matters(e, job))
+            freed = _freed_cells(executor.record.events) if _is_teardown(job) else frozenset()
+            events, atoms, gaps = executor.record.finished(
+                lambda e: _matters(e, job) or (e.kind == "write" and (e.object, e.field) in freed)
+            )
         except TooLarge:
             events, atoms, gaps = (
                 (),
