@@ -1,1 +1,1 @@
-"""Obligations, scenarios built for them, solving, verdicts, replay, and the `prove` command."""
+"""Obligations, scenarios built for them, solving, verdicts, replay."""

@@ -14,6 +14,7 @@ from .obligation import (
     Question,
     assumptions,
     cells_of,
+    choices_of,
     freed_events,
     gaps,
     last_put,
@@ -142,22 +143,15 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     for walker in walkers:
         met = False
         for method, path, type_, counted in targets:
+            same = _Same(path, type_, vfs, counted)
             for roles in _roles(walker, kind, path):
-                question = _delay_one(
-                    model,
-                    clause,
-                    vfs,
-                    kind,
-                    teardown,
-                    method,
-                    _Same(path, type_, vfs, counted),
-                    walker,
-                    roles,
-                )
-                if question is not None:
-                    met = True
-                    yield from question
-        yield from _cleared(model, clause, vfs, kind, teardown, walker)
+                for chosen in choices_of(teardown):
+                    question = _delay_one(model, clause, vfs, kind, chosen, method, same, walker, roles)
+                    if question is not None:
+                        met = True
+                        yield from question
+        for chosen in choices_of(teardown):
+            yield from _cleared(model, clause, vfs, kind, chosen, walker)
         if not met:
             yield _delay_baseline(model, clause, vfs, kind, teardown, walker)
 
@@ -176,10 +170,13 @@ def _unidentified(
     types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and plain_path(e.object)}
     members = {_member(e.object) for e in touched}
     untyped = any(not e.type or e.type in vfs.shared_types for e in touched)
+    known = _Types(model)
 
     def doubtful(event: Event) -> bool:
         if event.object == "?":
-            return bool(touched)
+            return any(known.may_be(event.type, e) for e in touched) or (
+                bool(touched) and any(known.related(event.type, t) for t in _VICTIMS)
+            )
         if not event.object.startswith("call:") or event.object.count("->") > 1:
             return False
         if event.type:
@@ -207,6 +204,44 @@ def _unidentified(
                     f"in {event.source.function}() ({event.source})",
                     (program.method,),
                 )
+
+
+_VICTIMS = ("dentry", "inode", "super_block")
+"""The structures that the VFS's objects are."""
+
+
+class _Types:
+    """Which structures hold which by value, as the reader found them (`Model.facts`)."""
+
+    def __init__(self, model: Model) -> None:
+        facts = dict(model.facts)
+        self._held = {n[6:]: set(t.split()) for n, t in facts.items() if n.startswith("holds:")}
+        self._texts = {n.removeprefix("text:") for n in facts if n.startswith("text:")}
+
+    def related(self, freed: str, other: str) -> bool:
+        """Whether freeing a ``struct freed``, alone or in a larger structure, may free a ``struct other``."""
+        if not freed or freed not in self._held:
+            return True
+        return freed == other or other in self._held[freed] or freed in self._held.get(other, ())
+
+    def may_be(self, freed: str, event: Event) -> bool:
+        """Whether what is freed through a pointer to ``struct freed`` may be what `event` touches."""
+        if not event.type:
+            return not freed or freed not in self._held or event.object not in self._texts
+        if event.type not in self._held:
+            return True
+        return self.related(freed, event.type)
+
+
+def _lost(program: Program) -> tuple[str, ...]:
+    """What a proof assumes of objects that `program` frees and whose names were lost."""
+    tags = sorted({e.type for e in freed_events(program) if e.object == "?" and e.type})
+    if not tags:
+        return ()
+    return (
+        f"what {program.function}() frees through pointers to struct {', '.join(tags)} is one of these, or "
+        "one that holds one: no walker touches these, nor what they hold",
+    )
 
 
 def _beyond_elements(
@@ -390,7 +425,10 @@ def _delay_scenario(
         builder,
         debug=debug,
         doubt=doubt,
-        assumed=tuple(filter(None, [same.assumption])),
+        assumed=(
+            *(text for p in teardown if p.method != "free_inode" for text in _lost(p)),
+            *filter(None, [same.assumption]),
+        ),
     )
 
 
@@ -432,6 +470,7 @@ def _overlap(
             step.verb in ("lock", "unlock", "gp")
             or (step.verb == "write" and (step.object, step.field) in builder.live)
             or step.verb == "call"
+            or (step.verb == "defer" and teardown.method == f"free_{step.object}")
         )
 
     sequence, features = _KINDS[clause.id][2], _features(model, kind)
@@ -457,7 +496,6 @@ def _overlap(
         (*((_ALIVE,) if kind != "super" else ()), *assumptions([walker, *destroyers]), *assumed),
         debug,
         doubt,
-        ("access(o)", "destroyed(o)"),
     )
 
 
@@ -611,6 +649,5 @@ def _delay_baseline(
         builder.scenario(),
         clause.formula,
         (walker.function,),
-        assumptions([walker]),
-        witness=("access(o)", "destroyed(o)"),
+        (*assumptions([walker]), *(text for p in teardown if p.method != "free_inode" for text in _lost(p))),
     )

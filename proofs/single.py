@@ -14,6 +14,7 @@ from .obligation import (
     assumptions,
     cell_of,
     cells_of,
+    choices_of,
     destructions,
     gaps,
     last_put,
@@ -255,7 +256,6 @@ def dead(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             clause.formula,
             tuple(p.function for p in teardown) + ((walker.function,) if walker else ()),
             assumptions(teardown),
-            witness=("pruned", "counted") if walker is None else ("", ""),
         )
 
 
@@ -265,10 +265,11 @@ def double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     if teardown:
         found = True
         yield from gaps(model, clause, teardown)
-        counts = _freed_paths("dentry", teardown)
-        yield from _unfollowed(model, clause, teardown, lambda path: path in counts)
-        for path in sorted(counts) or ["dentry"]:
-            yield _twice(model, clause, vfs, "dentry", teardown, path)
+        for programs in choices_of(teardown):
+            counts = _freed_paths("dentry", programs)
+            yield from _unfollowed(model, clause, programs, lambda path, counts=counts: path in counts)  # type: ignore[misc]
+            for path in sorted(counts) or ["dentry"]:
+                yield _twice(model, clause, vfs, "dentry", programs, path)
     for kind in ("inode", "super"):
         for programs in _teardowns(model, kind):
             for path, frees in _freed_paths(kind, programs).items():
@@ -410,7 +411,6 @@ def _twice(
         clause.formula,
         tuple(p.function for p in teardown),
         assumptions(teardown),
-        witness=("destroyed(o)", ""),
         doubt=unsure,
     )
 

@@ -43,6 +43,16 @@ class TraceStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one solver says of one obligation: ``unsat`` (nothing breaks the clause), ``sat``, or, where it was
+    not asked or gave up, "" and a reason."""
+
+    solver: str
+    answer: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One decided obligation: a clause for one table, one object and one pair (or one) of callbacks."""
 
@@ -63,8 +73,23 @@ class Result:
     fix: str = ""
     """The smallest change that would make the clause hold, where that is plain; else empty."""
     witness: str = ""
-    """For a proof: the trace that shows it is not vacuous, in one line; or why there is none."""
+    """For a proof: the trace that shows it is not vacuous, in one line; or what there is none of."""
+    witness_trace: tuple[TraceStep, ...] = ()
+    """That trace: the callbacks run in it, and what the clause is about happens as far as it is there."""
+    certificate: str = ""
+    """The certificate's file, if one was asked for and there is one."""
+    uncertified: str = ""
+    """Why a proof has no certificate, where one was asked for and there is none."""
+    script: str = ""
+    """The obligation's SMT-LIB file, if they were asked for and it is one."""
+    cross_check: tuple[Opinion, ...] = ()
+    """What every solver says, if that was asked for."""
     seconds: float = 0.0
+
+    @property
+    def key(self) -> Key:
+        """What the obligation is told by from run to run."""
+        return self.filesystem, self.table, self.clause, self.callbacks, self.object
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +115,59 @@ class Understood:
 
 
 @dataclass(frozen=True, slots=True)
+class TablePlace:
+    """Where an operations table stands; `line` is 0 where that is not known."""
+
+    filesystem: str
+    table: str
+    file: str
+    line: int
+
+
+Key = tuple[str, str, str, tuple[str, ...], str]
+"""What an obligation is told by from run to run: filesystem, table, clause, callbacks, object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference from a baseline, of a clause of a table as a whole (no `callbacks`) or an obligation.
+
+    `before` is None for what the baseline does not have, `after` None for what is gone. `worse` is what a run
+    with a baseline fails on.
+    """
+
+    filesystem: str
+    table: str
+    clause: str
+    callbacks: tuple[str, ...]
+    object: str
+    before: Verdict | None
+    after: Verdict | None
+    debug_only: bool
+    worse: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A run compared with a baseline file. `known` are the violated and unknown results that the baseline has
+    with the same verdict or a worse one."""
+
+    baseline: str
+    changes: tuple[Change, ...]
+    known: frozenset[Key]
+
+    @property
+    def status(self) -> int:
+        """The exit status: that of what is new or worse alone."""
+        worse = {c.after for c in self.changes if c.worse}
+        return 1 if Verdict.VIOLATED in worse else 3 if worse else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything one run found, for renderers. `kind` is ``tree`` or ``models``; `location` and `module`
-    are the folders that were read."""
+    are the folders that were read; `rules` are the clauses that were asked about, `tables` where the tables
+    stand, `comparison` how the results compare with a baseline, if there is one."""
 
     kind: str
     kernel: str
@@ -103,6 +178,14 @@ class Report:
     statistics: dict[str, float] = field(default_factory=dict)
     understood: tuple[Understood, ...] = ()
     module: str = ""
+    rules: tuple[ClauseEntry, ...] = ()
+    tables: tuple[TablePlace, ...] = ()
+    comparison: Comparison | None = None
+
+    @property
+    def status(self) -> int:
+        """The exit status of the run."""
+        return exit_status(self.results) if self.comparison is None else self.comparison.status
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .execute import Executor
 
 MAX_CANDIDATES = 16
+_TO_STRUCTURE = re.compile(r"\bstruct\s+(\w+)\s*\*\s*(?:const\s+|__\w+\s+)*\w+\s*$")
 
 _SYMBOLIC = re.compile(r"(LOOKUP_|MAY_|GFP_|__GFP_|CONFIG_)\w+$")
 _ERRNO = re.compile(r"E[A-Z0-9]{2,}$")
@@ -48,6 +49,22 @@ _SLEEPING = re.compile(r"GFP_(KERNEL|NOFS|NOIO|USER|HIGHUSER|TEMPORARY)|__GFP_DI
 _HOLDING = frozenset({"hold", "drop"})
 _GUARDS = ("guard(", "CLASS(", "ACQUIRE(")
 _ATOMIC = re.compile(r"GFP_(ATOMIC|NOWAIT)")
+
+
+def _accepts(file: SourceFile, definition: Definition, values: list[Multi]) -> bool:
+    """Whether the parameters that a function declares take `values`, by number and structure type."""
+    head = file.code[definition.start : file.code.find("{", definition.start)]
+    declared = [p.text for p in arguments(head[head.find("(") :])]
+    if "..." in head:
+        return True
+    if len([p for p in declared if p.strip() not in ("", "void")]) != len(values):
+        return False
+    for parameter, value in zip(declared, values, strict=False):
+        tag = _TO_STRUCTURE.search(parameter)
+        given = {v.ctype.tag for _, v in value if isinstance(v, Ptr) and not v.ctype.depth}
+        if tag and given and "" not in given and tag.group(1) not in given:
+            return False
+    return True
 
 
 class Calls:
@@ -286,6 +303,7 @@ class Calls:
         x = self.x
         candidates = [(f, n) for f, n in x.scope.assigned(member)] if member else []
         candidates = [(f, n) for f, n in candidates if x.scope.find(n, "function", f) or n in x.functions]
+        candidates = [c for c in candidates if self._fits(*c, values)] or candidates
         if x.relevance is not None and candidates and len(candidates) <= MAX_CANDIDATES:
             some = [
                 (f, n)
@@ -323,6 +341,12 @@ class Calls:
             x.record.condition = saved
         x.returned(ends, result)
         return x.merge(result)
+
+    def _fits(self, file: SourceFile, name: str, values: list[Multi]) -> bool:
+        """Whether a function may be called with these arguments: as many, and pointers to the structures that
+        it declares. What is not known fits."""
+        found = self.x.scope.find(name, "function", file)
+        return not found or any(_accepts(f, d, values) for f, d in found)
 
     def opaque(self, name: str, values: list[Multi], node: tree_sitter.Node, whose: str = "own") -> Multi:
         """A call that is not followed: it may do anything to what it is handed, and it may block. One that is
@@ -568,17 +592,26 @@ class Calls:
     ) -> Multi | None:
         x = self.x
         member = effect.arguments[1] if len(effect.arguments) > 1 else ""
-        for g, event in self._freed(effect.index(0), values, node, known.name):
+        for g, event in self._freed(effect.index(0), values, args, node, known.name):
             if member:
                 event = replace(event, object=f"{event.object}->{member}", type="")
             x.record.emit(event, g)
         return None
 
     def _freed(
-        self, index: int, values: list[Multi], node: tree_sitter.Node, by: str
+        self,
+        index: int,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+        by: str,
     ) -> list[tuple[int, Event]]:
+        """What a call frees that is handed `values`. A pointer that has lost its name is ``?``, of the
+        structure type that the argument is declared to point to."""
         x = self.x
         found: list[tuple[int, Event]] = []
+        declared = self.expander.type_of(args[index]) if index < len(args) else UNKNOWN_TYPE
+        tag = declared.tag if declared.known and declared.depth == 1 and not declared.array else ""
         for g, v in x.each(values[index]) if index < len(values) else []:
             v = untagged(v)
             if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:")):
@@ -615,7 +648,9 @@ class Calls:
             elif isinstance(v, Sym) or (
                 isinstance(v, Ptr) and v.path.startswith("static:") and not v.path.startswith("static:text")
             ):
-                found.append((g, Event("free", "?", value="now", source=x.where(node), note=by + "()")))
+                found.append(
+                    (g, Event("free", "?", value="now", source=x.where(node), type=tag, note=by + "()"))
+                )
         return found
 
     def _defer(
@@ -627,7 +662,7 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         x = self.x
-        for g, event in self._freed(effect.index(1), values, node, known.name):
+        for g, event in self._freed(effect.index(1), values, args, node, known.name):
             x.record.emit(
                 replace(event, kind="defer", value=effect.arguments[0], then=(replace(event, via=None),)), g
             )
@@ -717,7 +752,7 @@ class Calls:
         last = x.record.fresh(f"{known.name}() {LAST_REFERENCE}")
         if "free" in effect.arguments:
             how = effect.arguments[-1]
-            for g, event in self._freed(effect.index(0), values, node, known.name):
+            for g, event in self._freed(effect.index(0), values, args, node, known.name):
                 if how != "free":
                     event = replace(event, kind="defer", value=how, then=(replace(event, via=None),))
                 x.record.emit(event, x.bdd.conjoin(g, last))

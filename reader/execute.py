@@ -57,10 +57,14 @@ MAX_POINTERS = 3
 SHALLOW = 6
 """Calls nested deeper than this are not followed for what is destroyed after a grace period alone."""
 ACCESSOR_LENGTH = 600
+LOCKERS_DEEP = 2
+"""How many calls below a function are looked at for whether it returns with other locks."""
+LOCK_SIGNS = {"lock": 1, "trylock": 1, "unlock": -1}
 COUNTED_UP = "counted"
 """What the key of a value starts with that began at no less than 0 and was only ever increased."""
 
 _Handler = Callable[["Executor", tree_sitter.Node], Multi]
+_CALLED = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 _NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)[uUlL]*$")
 _ERRNO = re.compile(r"E[A-Z0-9]{2,}$")
 
@@ -126,6 +130,7 @@ class Executor:
         self._many: dict[object, Multi] = {}
         self._errors: dict[object, Value] = {}
         self._parsed: dict[tuple[str, int], list[tuple[int, Parsed, SourceFile, Definition]]] = {}
+        self._lockers: dict[tuple[str, int], bool] = {}
         self._serial = 0
         self._nested = 0
         self.exits = 0
@@ -217,14 +222,46 @@ class Executor:
 
     def follows(self, file: SourceFile, definition: Definition) -> bool:
         """Whether a call of a function is still followed: not after so many statements that a program
-        nears its limit, nor below `depth`, where only inline functions of headers are, and functions
-        annotated to return with other locks than they were entered with."""
-        if file.path.endswith(".h") or _passes_lock(file, definition):
-            return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < MAX_DEPTH
+        nears its limit, nor below `depth`, where only inline functions of headers are, accessors, and
+        functions that return with other locks than they were entered with."""
         limit = self.most_followed
         if self.relevance is not None and not self.relevance.what.waits:
             limit //= 3
-        return self.statements < limit and len(self.frames) < self.depth
+        if self.statements < limit and len(self.frames) < self.depth:
+            return True
+        if self.statements >= MAX_STATEMENTS // 2 or len(self.frames) >= MAX_DEPTH:
+            return False
+        if file.path.endswith(".h") or _yields_pointer(file, definition):
+            return True
+        if self._passes_lock(file, definition):
+            return True
+        small = self.relevance is not None and self.relevance.small(file, definition)
+        return small and len(self.frames) < self.depth
+
+    def _passes_lock(self, file: SourceFile, definition: Definition) -> bool:
+        """Whether a function is annotated as not returning with the locks that it was entered with, or its
+        text, with the functions that it names, takes locks and drops none, or drops some and takes none."""
+        key = (file.path, definition.start)
+        if key not in self._lockers:
+            head = file.code[definition.start : file.code.find("{", definition.start)]
+            if "__acquires(" in head or "__releases(" in head:
+                self._lockers[key] = True
+            else:
+                self._lockers[key] = len(self._lock_signs(file, definition)) == 1
+        return self._lockers[key]
+
+    def _lock_signs(self, file: SourceFile, definition: Definition, deep: int = 0) -> set[int]:
+        """1 if the text of a function takes a lock, -1 if it drops one."""
+        signs = set[int]()
+        for name in set(_CALLED.findall(file.code, definition.start, definition.end)):
+            known = self.functions.get(name)
+            if known is not None:
+                signs |= {LOCK_SIGNS[e.operation] for e in known.effects if e.operation in LOCK_SIGNS}
+            elif deep < LOCKERS_DEEP and name != definition.name:
+                for inner, inside in self.scope.find(name, "function", file):
+                    if inner in self.scope.own:
+                        signs |= self._lock_signs(inner, inside, deep + 1)
+        return signs
 
     def hands_over(self, file: SourceFile, definition: Definition) -> bool:
         """Whether a function may return with more locks than it was entered with, where that is asked."""
@@ -312,6 +349,11 @@ class Executor:
                 Source(file.path, file.line(definition.start), definition.name),
             )
             raise Abandon
+        if definition.broken:
+            # What is read of a text that is not what anybody compiles can break a clause that holds.
+            at = Source(file.path, file.line(pieces(file, definition).at), definition.name)
+            self.record.gap(f"{definition.name}() does not parse: {definition.broken}", at)
+            return [(TRUE, Sym(("unparsed", definition.name)))]
         self.scope.use(file)
         self.followed[f"{file.path}:{definition.name}"] = None
         result: Multi = []
@@ -321,7 +363,8 @@ class Executor:
             if self.record.condition != FALSE:
                 result += self._under(under, self.run_piece(file, definition.name, piece, arguments))
             self.record.condition = saved
-        return result
+        tag = _returned(file, definition)
+        return [(g, retype(v, CType(tag, 1))) for g, v in result] if tag else result
 
     def _under(self, condition: int, value: Multi) -> Multi:
         return value if condition == TRUE else [(self.bdd.conjoin(condition, g), v) for g, v in value]
@@ -418,7 +461,10 @@ class Executor:
     def _has_label(self, node: tree_sitter.Node) -> bool:
         if not self.frame.gotos:
             return False
-        return any(n.type == "labeled_statement" for n in _descend(node))
+        return any(
+            n.type == "labeled_statement" or (n.type == "case_statement" and _case(n) in self.frame.gotos)
+            for n in _descend(node)
+        )
 
     def _expression(self, node: tree_sitter.Node) -> None:
         for child in node.named_children:
@@ -462,11 +508,27 @@ class Executor:
                 self.record.condition = self.bdd.disjoin(after, self.record.condition)
 
     def _label(self, node: tree_sitter.Node) -> None:
-        label = self.text(node.children[0])
-        arrived = self.frame.gotos.pop(label, FALSE)
-        self.record.condition = self.record.widen(self.bdd.disjoin(self.record.condition, arrived))
+        self._arrive(self.text(node.children[0]))
         for child in node.named_children[1:]:
             self.statement(child)
+
+    def _arrive(self, label: str) -> None:
+        """Go on with what jumped here as well; what is around this was not entered by its condition alone."""
+        arrived = self.frame.gotos.pop(label, FALSE)
+        if arrived != FALSE:
+            self.exits += 1
+        self.record.condition = self.record.widen(self.bdd.disjoin(self.record.condition, arrived))
+
+    def _inner_case(self, node: tree_sitter.Node) -> None:
+        """A case label inside a statement of its switch, which jumps to it."""
+        self._arrive(_case(node))
+        self._after_label(node)
+
+    def _after_label(self, node: tree_sitter.Node) -> None:
+        label = node.child_by_field_name("value")
+        for inner in node.named_children:
+            if label is None or inner.id != label.id:
+                self.statement(inner)
 
     def _goto(self, node: tree_sitter.Node) -> None:
         label = self.text(node.named_children[0])
@@ -586,7 +648,7 @@ class Executor:
             return
         value = self.value(subject)
         entry = self.record.condition
-        cases = [c for c in body.named_children if c.type == "case_statement"]
+        cases = _cases_of(body)
         tests: dict[int, int] = {}
         taken = FALSE
         for case in cases:
@@ -595,6 +657,10 @@ class Executor:
                 self.record.condition = entry
                 tests[case.id] = self.bdd.without(self.equal(value, self.value(label)), taken)
                 taken = self.bdd.disjoin(taken, tests[case.id])
+        for case in cases:
+            if case.parent is None or case.parent.id != body.id:
+                arrives = tests.get(case.id, self.bdd.negate(taken))
+                self.frame.gotos[_case(case)] = self.bdd.conjoin(entry, arrives)
         self.frame.breaks.append(FALSE)
         self.record.condition = FALSE
         for child in body.named_children:
@@ -603,10 +669,7 @@ class Executor:
                 self.record.condition = self.bdd.disjoin(
                     self.record.condition, self.bdd.conjoin(entry, arrives)
                 )
-                label = child.child_by_field_name("value")
-                for inner in child.named_children:
-                    if label is None or inner.id != label.id:
-                        self.statement(inner)
+                self._after_label(child)
             else:
                 self.statement(child)
         missed = FALSE
@@ -953,6 +1016,7 @@ class Executor:
                 result += [(self.bdd.conjoin(g, h), v) for h, v in self._load_local(place)]
             elif isinstance(place, Ptr) and (place.path, place.field) in self.memory:
                 stored = self._possible(self.memory[(place.path, place.field)], -1)
+                stored = self._some(stored) if "[]" in place.field else stored
                 result += [(self.bdd.conjoin(g, h), v) for h, v in stored]
             elif isinstance(place, Ptr):
                 result.append((g, self._load_shared(place, g, node)))
@@ -996,8 +1060,8 @@ class Executor:
     def _load_local(self, place: Ptr) -> Multi:
         name = place.path.split(":", 2)[2]
         owner = self._owner(place.path)
-        if place.field.endswith("[]") and (place.path, place.field) in self.memory:
-            return self._possible(self.memory[(place.path, place.field)], owner)
+        if "[]" in place.field and (place.path, place.field) in self.memory:
+            return self._some(self._possible(self.memory[(place.path, place.field)], owner))
         if not place.field and owner >= 0 and name in self.frames[owner].env:
             return self._possible(self.frames[owner].env[name], owner)
         stored = self.memory.get((place.path, place.field))
@@ -1022,6 +1086,17 @@ class Executor:
                 return inside
         return [(TRUE, Sym(("local", place.path, place.field)))]
 
+    def _some(self, stored: Multi) -> Multi:
+        """What one element of the function's own array is: anything that was stored to any of them, or zero.
+        Two loads, of whatever elements, have nothing to do with each other."""
+        result: Multi = []
+        left = TRUE
+        for g, v in stored:
+            chosen = self.bdd.conjoin(self.bdd.conjoin(left, g), self.record.fresh("it is this element"))
+            result.append((chosen, v))
+            left = self.bdd.without(left, chosen)
+        return [*result, (left, NULL)]
+
     def _load_shared(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> Value:
         if place.path.startswith("static:"):
             if place.ctype.depth > 0 or not place.ctype.known:
@@ -1033,7 +1108,10 @@ class Executor:
                     _pointee(place.ctype),
                 )
             return Sym(("static", place.path, place.field))
-        if place.ctype.array or (place.ctype.known and place.ctype.tag and place.ctype.depth == 0):
+        if place.ctype.array:
+            return place
+        if place.ctype.known and place.ctype.tag and place.ctype.depth == 0:
+            self._copies(place, under, node)
             return place
         fixed = self.calls.well_known(place)
         event = self.record.emit(
@@ -1061,6 +1139,20 @@ class Executor:
         target = _pointee(place.ctype)
         return Ptr(_extend(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
 
+    def _copies(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> None:
+        """A structure is read as a whole."""
+        event = Event(
+            "read",
+            place.path,
+            place.field or "*",
+            source=self.where(node),
+            via=place.via,
+            debug=self.record.debug > 0,
+            type=place.otype,
+            note=self.text(node) if node is not None else "",
+        )
+        self.record.emit(event, under)
+
     def store(self, address: Multi, value: Multi, node: tree_sitter.Node) -> None:
         """Store `value` at `address`; a write event for memory that is not the function's own."""
         for g, place in self.each(address):
@@ -1083,16 +1175,11 @@ class Executor:
                     new = [(self.bdd.conjoin(h, here), v) for h, v in value]
                     frame.env[name] = self.merge(old + new)
                 else:
-                    if "[]" in place.field:
-                        here = self.bdd.conjoin(here, self.record.fresh("it is this element"))
-                    cell = (place.path, place.field)
-                    old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
-                    self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+                    self._keep(place, here, value)
             elif place.path.startswith("static:"):
                 here = self.bdd.conjoin(self._since(-1), g)
-                cell = (place.path, place.field)
-                old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
-                self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+                known = (place.path, place.field) in self.memory
+                self._keep(place, here, value, None if known else [(TRUE, self._load_shared(place, g, node))])
             else:
                 for h, v in self.each(value):
                     both = self.bdd.conjoin(g, h)
@@ -1111,6 +1198,14 @@ class Executor:
                             ),
                             both,
                         )
+
+    def _keep(self, place: Ptr, here: int, value: Multi, before: Multi | None = None) -> None:
+        """What memory holds from now on, `before` if nothing was stored there; an element of an array may be
+        another one than what was stored before, which then is still there."""
+        cell = (place.path, place.field)
+        gone = FALSE if "[]" in place.field else here
+        old = [(self.bdd.without(h, gone), v) for h, v in self.memory.get(cell) or before or []]
+        self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
 
     def address(self, name: str) -> Multi:
         """The address of a local variable."""
@@ -1448,6 +1543,23 @@ def _descend(node: tree_sitter.Node) -> list[tree_sitter.Node]:
     return found
 
 
+def _case(node: tree_sitter.Node) -> str:
+    """The name of a case label among those that are jumped to."""
+    return f"case {node.id}"
+
+
+def _cases_of(body: tree_sitter.Node) -> list[tree_sitter.Node]:
+    """The case labels of the switch with that body, but not those of switches in it, in order."""
+    found: list[tree_sitter.Node] = []
+    todo = [body]
+    while todo:
+        node = todo.pop()
+        if node.type == "case_statement":
+            found.append(node)
+        todo += reversed([c for c in node.named_children if c.type != "switch_statement"])
+    return found
+
+
 def parameters(piece: Parsed, function: tree_sitter.Node) -> list[tuple[str, CType]]:
     """The parameters of a function definition: names and types."""
     declarator = function.child_by_field_name("declarator")
@@ -1558,10 +1670,13 @@ def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
     return frozenset({symbol}) if symbol[0] in ("c", "param") else None
 
 
-def _passes_lock(file: SourceFile, definition: Definition) -> bool:
-    """Whether a function is annotated as not returning with the locks that it was entered with."""
-    head = file.code[definition.start : file.code.find("{", definition.start)]
-    return "__acquires(" in head or "__releases(" in head
+def _returned(file: SourceFile, definition: Definition) -> str:
+    """The tag of the structure that a function is declared to return a pointer to, or ""."""
+    head = file.code[definition.start : definition.body]
+    found = re.search(
+        rf"\bstruct\s+(\w+)\s*(?:const\s*)?\*\s*(?:\w+\s+)*{re.escape(definition.name)}\s*\(", head
+    )
+    return found.group(1) if found else ""
 
 
 def _yields_pointer(file: SourceFile, definition: Definition) -> bool:
@@ -1605,7 +1720,7 @@ _STATEMENTS: dict[str, Callable[[Executor, tree_sitter.Node], None]] = {
     "continue_statement": Executor._continue,
     "preproc_ifdef": Executor._preprocessor,
     "preproc_if": Executor._preprocessor,
-    "case_statement": Executor._compound,
+    "case_statement": Executor._inner_case,
     "expression_statement": Executor._expression,
 }
 

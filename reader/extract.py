@@ -43,6 +43,14 @@ def models(tree: Tree, unit: Unit, version: str) -> tuple[Model, ...]:
     return tuple(_Extractor(tree, unit, version).models())
 
 
+def freed_events(events: Iterable[Event]) -> Iterable[Event]:
+    """What these events free, at once or later."""
+    for event in events:
+        if event.kind == "free":
+            yield event
+        yield from freed_events(event.then)
+
+
 def _is_teardown(job: Job) -> bool:
     return job.mode != "ref" and job.method in ("d_iput", "d_release", "kill_sb", *SUPER_METHODS)
 
@@ -108,7 +116,7 @@ class _Extractor:
                 programs,
                 own.slots,
                 methods.private_bdi(own),
-                tuple(sorted({*methods.facts(own), *self._drops(methods.jobs(own))})),
+                self._facts(own, methods, programs, walkers),
                 tuple(sorted((f.path, f.sha256) for f in self._used(own))),
                 READER_VERSION,
                 tuple(methods.gaps(own)),
@@ -126,6 +134,32 @@ class _Extractor:
                 if file in self.scope.own:
                     for entry in relevance.drops(file, definition):
                         yield f"drops:{job.method}:{entry}", job.function
+
+    def _facts(
+        self, own: Table, methods: Methods, programs: Iterable[Program], walkers: Iterable[Program]
+    ) -> tuple[tuple[str, str], ...]:
+        drops = self._drops(methods.jobs(own))
+        return tuple(sorted({*methods.facts(own), *drops, *self._types_of(programs, walkers)}))
+
+    def _types_of(self, programs: Iterable[Program], walkers: Iterable[Program]) -> Iterable[tuple[str, str]]:
+        """Where a program frees a pointer whose name was lost: facts ``holds:TAG``, the structures that one
+        of that type, or of a type that walkers touch, holds by value; and ``text:PATH`` for paths that lead
+        walkers to memory of an arithmetic type."""
+        freed = {e.type for p in programs for e in freed_events(p.events) if e.object == "?" and e.type}
+        if not freed:
+            return
+        events = [(p, e) for p in walkers for e in p.events]
+        at = self.scope.own[0]
+        for tag in sorted(freed | {e.type for _, e in events if e.type}):
+            held = self.types.holds(tag, at)
+            if held is not None:
+                yield f"holds:{tag}", " ".join(sorted(held))
+        for program, event in events:
+            if "->" in event.object and not event.type and event.via is not None:
+                led = program.events[event.via]
+                member = event.object.rsplit("->", 1)[1]
+                if member == led.field and self.types.points_to_text(led.type, member, at):
+                    yield f"text:{event.object}", led.type
 
     def _used(self, table: Table) -> Iterable[SourceFile]:
         return {table.file.path: table.file, **self.scope.used}.values()

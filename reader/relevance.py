@@ -101,7 +101,13 @@ def _stands_in(file: SourceFile, definition: Definition) -> bool:
 
 
 _Node = tuple[SourceFile, Definition]
-_Key = tuple[str, int]
+_Key = tuple[str, int, str]
+
+
+def _key(file: SourceFile, definition: Definition) -> _Key:
+    return file.path, definition.start, definition.name
+
+
 UNTOLD = "?"
 """In an answer: something is destroyed, and the text does not tell what."""
 WAITS = "!"
@@ -121,6 +127,8 @@ _LOCKING = {"lock": 1, "trylock": 1, "unlock": -1}
 _DEFERRING = frozenset({"call", "work", "defer"})
 _DROPS = frozenset({"last", "kref"})
 _YIELDS_NEW = frozenset({"new", "must-new"})
+SMALL = 6000
+"""Characters of text, callees' included, below which a function is followed late in a long teardown."""
 _TRACED = 3
 """How many assignments from variable to variable are followed back."""
 
@@ -184,9 +192,7 @@ class Relevance:
     def destroys(self, file: SourceFile, definition: Definition) -> frozenset[str]:
         """What the function, or anything that it calls, may destroy: wanted structure types, ``.member`` for
         what a wanted member leads to, `UNTOLD`, `WAITS`; with `COUNTED` behind, only by dropping a count."""
-        key = (file.path, definition.start)
-        if file not in self.scope.own and not file.path.endswith(".h"):
-            return frozenset()
+        key = _key(file, definition)
         if not (self.what.types or self.what.members or self.what.locks or self.what.waits):
             return frozenset()
         if key not in self._total:
@@ -194,8 +200,8 @@ class Relevance:
             todo: list[_Node] = [(file, definition)]
             while todo:
                 f, d = todo.pop()
-                if (f.path, d.start) not in nodes and (f.path, d.start) not in self._total:
-                    nodes[(f.path, d.start)] = (f, d)
+                if _key(f, d) not in nodes and _key(f, d) not in self._total:
+                    nodes[_key(f, d)] = (f, d)
                     todo.extend(e.callee for e in self._look(f, d)[1])
             found = {k: self._look(f, d)[0] for k, (f, d) in nodes.items()}
             changed = True
@@ -204,13 +210,26 @@ class Relevance:
                 for k, (f, d) in nodes.items():
                     more = set(found[k])
                     for edge in self._look(f, d)[1]:
-                        callee = (edge.callee[0].path, edge.callee[1].start)
+                        callee = _key(*edge.callee)
                         more |= edge.entries(self._total.get(callee) or found.get(callee, frozenset()))
                     if len(more) != len(found[k]):
                         found[k] = frozenset(more)
                         changed = True
             self._total.update(found)
         return self._total[key]
+
+    def small(self, file: SourceFile, definition: Definition) -> bool:
+        """Whether the text of the function, with that of all that it calls and that matters, is short."""
+        seen: set[_Key] = set()
+        todo: list[_Node] = [(file, definition)]
+        length = 0
+        while todo and length <= SMALL:
+            f, d = todo.pop()
+            if _key(f, d) not in seen and (not seen or self.destroys(f, d)):
+                seen.add(_key(f, d))
+                length += d.end - d.start
+                todo.extend(e.callee for e in self._look(f, d)[1])
+        return length <= SMALL
 
     def drops(self, file: SourceFile, definition: Definition) -> frozenset[str]:
         """What the function, or anything that it calls, may destroy with no grace period when a count drops
@@ -221,16 +240,16 @@ class Relevance:
         todo: list[_Node] = [(file, definition)]
         while todo:
             f, d = todo.pop()
-            if (f.path, d.start) in seen:
+            if _key(f, d) in seen:
                 continue
-            seen.add((f.path, d.start))
+            seen.add(_key(f, d))
             entries, edges = self._look(f, d)
             found |= {e[:-1] for e in entries if e.endswith(COUNTED) and e[0] not in (UNTOLD, PARAMETER)}
             todo.extend(e.callee for e in edges if e.how != DELAYED)
         return frozenset(found)
 
     def _look(self, file: SourceFile, definition: Definition) -> tuple[frozenset[str], tuple[_Edge, ...]]:
-        key = (file.path, definition.start)
+        key = _key(file, definition)
         if key not in self._direct:
             found: set[str] = set()
             edges: list[_Edge] = []
@@ -257,11 +276,11 @@ class Relevance:
                 known = self.functions.get(name)
                 drops = known is not None and any(e.operation in _DROPS for e in known.effects)
                 signs |= self._signs(known, arguments)
-                how = COUNTED if dropped or drops else ""
+                whole = any(self._shared(a, code, definition) for a in arguments)
+                how = COUNTED if dropped or (drops and not whole) else ""
                 if known is not None and any("rcu" in e.arguments for e in known.effects):
                     how = DELAYED
                 here = {_later(e, how) for e in here}
-                whole = any(self._shared(a, code, definition) for a in arguments)
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
                 later = known is not None and any(e.operation in _DEFERRING for e in known.effects)
@@ -302,9 +321,7 @@ class Relevance:
             names = re.findall(r"(\w+)\W*$", arguments[effect.index(0)])
         return not names or not self.what.locks.isdisjoint(names)
 
-    def _handing(
-        self, arguments: list[str], code: str, file: SourceFile
-    ) -> Callable[[int], frozenset[str]]:
+    def _handing(self, arguments: list[str], code: str, file: SourceFile) -> Callable[[int], frozenset[str]]:
         """What of the wanted each argument of a call may point to, asked for by number."""
 
         @cache
@@ -353,11 +370,8 @@ class Relevance:
         defined = self.scope.find(name, "function", file)
         if known is not None and not (defined and defined[0][0] in self.scope.own):
             self._effects(known, arguments, code, file, found, callees)
-        elif defined and (defined[0][0] in self.scope.own or defined[0][0].path.endswith(".h")):
-            callees += defined
         elif defined:
-            for argument in arguments:
-                found |= self._touched(argument, code, False, file)
+            callees += defined
         else:
             for owner, macro in self.scope.macro(name, file)[:1]:
                 for inner in _CALL.finditer(macro.body):
@@ -418,9 +432,7 @@ class Relevance:
                     found |= {t for t in inside if t in self.what.types and t != tag}
         return found
 
-    def _owner(
-        self, arguments: list[str], effect: Effect, code: str, file: SourceFile
-    ) -> set[str]:
+    def _owner(self, arguments: list[str], effect: Effect, code: str, file: SourceFile) -> set[str]:
         """What an unknown release function may destroy: the structure that bears the head it is handed."""
         index = effect.index(1, 1) if effect.operation == "call" else effect.index(0)
         base = re.match(r"[&*(\s]*([A-Za-z_]\w*)", arguments[index]) if index < len(arguments) else None

@@ -10,7 +10,7 @@ import itertools
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from ..proofs.verdict import ClauseVerdict, Report, Result, Verdict, clause_verdicts, tally
+from ..proofs.verdict import ClauseVerdict, Comparison, Report, Result, Verdict, clause_verdicts, tally
 from .coverage import coverage
 from .summary import summary, verdict_words
 from .terminal import MAX_WIDTH, Paint, plain
@@ -39,16 +39,19 @@ def render(
     statistics: bool = False,
 ) -> str:
     """The whole report, with how much was understood if `statistics`; ends in a newline unless empty."""
+    shown = told(report)
     if detail is Detail.QUIET:
-        lines = [one_line(r, paint) for r in report.results if r.verdict in _shown(detail)]
+        lines = [one_line(r, paint) for r in shown if r.verdict in _shown(detail)]
         return "".join(f"{line}\n" for line in lines)
     blocks = [_source(report), *_overview(report, width, paint)]
     for wanted in _shown(detail):
-        blocks += ["\n".join(block(r, width, paint, detail)) for r in report.results if r.verdict is wanted]
+        blocks += ["\n".join(block(r, width, paint, detail)) for r in shown if r.verdict is wanted]
     if report.understood and (statistics or detail is Detail.VERBOSE):
         blocks.append("\n".join(coverage(report.understood, width, paint)))
     if report.messages:
         blocks.append("\n".join(f"note: {m}" for m in report.messages))
+    if report.comparison is not None:
+        blocks.append("\n".join(_comparison(report.comparison, paint)))
     blocks.append(_closing(report))
     return "\n\n".join(blocks) + "\n"
 
@@ -92,6 +95,23 @@ def block(result: Result, width: int, paint: Paint, detail: Detail = Detail.NORM
         lines += _named("assumes", result.assumptions, width)
         lines += _named("not vacuous", [result.witness], width)
     return lines
+
+
+def told(report: Report) -> tuple[Result, ...]:
+    """The results that may be told at length: with a baseline, those that it does not have."""
+    known = report.comparison.known if report.comparison else frozenset()
+    return tuple(r for r in report.results if r.key not in known)
+
+
+def _comparison(comparison: Comparison, paint: Paint) -> Iterator[str]:
+    """What is new, worse, better and gone, a line each."""
+    from .difference import turned
+
+    known = len(comparison.known)
+    yield f"compared with {comparison.baseline}: {known} violated or unknown as before" + (
+        "" if comparison.changes else ", nothing else changed"
+    )
+    yield from (f"  {'worse' if c.worse else '     '}  {turned(c, paint)}" for c in comparison.changes)
 
 
 def _shown(detail: Detail) -> tuple[Verdict, ...]:

@@ -17,8 +17,8 @@ import pytest
 from sample_report import DEBUG, NOT_APPLICABLE, PROVED, UNKNOWN, VIOLATED, report
 
 from dentryproof import __version__
+from dentryproof.commands import main as cli
 from dentryproof.errors import InputError, InternalError
-from dentryproof.proofs import cli
 from dentryproof.proofs.names import unknown
 from dentryproof.proofs.pool import Limits
 from dentryproof.proofs.request import Request
@@ -427,7 +427,7 @@ sys.path.insert(0, {tests!r})
 from test_cli import Fake, fake_engine
 from sample_report import VIOLATED, report
 sys.modules["dentryproof.proofs.engine"] = fake_engine(Fake(report(*[VIOLATED] * {times})))
-from dentryproof.proofs.cli import main
+from dentryproof.commands.main import main
 sys.exit(main({args!r}))
 """
 
@@ -501,7 +501,7 @@ def test_output_in_an_encoding_that_lacks_a_character() -> None:
 @pytest.mark.parametrize("flag", ["--version", "--help"])
 def test_help_and_version_answer_without_the_heavy_modules(flag: str) -> None:
     code = (
-        "import sys\nfrom dentryproof.proofs.cli import main\nstatus = main([sys.argv[1]])\n"
+        "import sys\nfrom dentryproof.commands.main import main\nstatus = main([sys.argv[1]])\n"
         "heavy = {'z3', 'pysmt', 'tree_sitter', 'jinja2', 'rich', 'dentryproof.proofs.engine'}\n"
         "sys.exit(status or bool(heavy & set(sys.modules)))"
     )

@@ -126,8 +126,8 @@ def test_only_waits_for_a_grace_period_wait() -> None:
 
 
 def test_an_effect_behind_a_range_is_that_range_s_alone() -> None:
-    """5.2 turned the flag round: DCACHE_RCUACCESS of dentries that walks may see became DCACHE_NORCU of those
-    of pipes and sockets (`undelayed` in spec/vfs.toml)."""
+    """5.2 turned the flag round: DCACHE_RCUACCESS of dentries that walks may see became DCACHE_NORCU of
+    pipes' and sockets' (`undelayed` in spec/vfs.toml)."""
     assert {n for n, f in table("5.1").items() if f.has("unseen")} == {
         "d_alloc_anon",
         "d_alloc_pseudo",

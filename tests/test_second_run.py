@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from toys import edit, small_tree
 
+from dentryproof.commands.main import main
 from dentryproof.errors import InternalError, UsageError
 from dentryproof.proofs import gather
 from dentryproof.proofs.cache import edition
-from dentryproof.proofs.cli import main
 from dentryproof.proofs.engine import Request, extract_models, list_tables, run
 from dentryproof.proofs.pool import Limits
 from dentryproof.proofs.verdict import Report, Result, Verdict, clause_verdicts
-from dentryproof.reader import search, tree
+from dentryproof.reader import files
 
 NAMES = ("rcufree", "twice", "twotables")
 SOURCE = "fs/rcufree/rcufree.c"
@@ -32,8 +32,7 @@ DENTRY = "rcu-delay-dentry"
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tree whose files count as settled at once."""
-    for module in (tree, search):
-        monkeypatch.setattr(module, "SETTLED", -1.0)
+    monkeypatch.setattr(files, "SETTLED", -1.0)
     return small_tree(tmp_path / "tree", *NAMES)
 
 
@@ -318,7 +317,7 @@ def document(command: list[str]) -> Any:
 
 def test_the_second_run_loads_no_solver_and_no_parser(root: Path, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom dentryproof.proofs.cli import main\nmain(sys.argv[1:])\n"
+        "import sys\nfrom dentryproof.commands.main import main\nmain(sys.argv[1:])\n"
         "print(sorted({'z3', 'pysmt', 'tree_sitter', 'rich'} & set(sys.modules)), file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, *prove(root, tmp_path / "c", "--all")[3:]]
@@ -365,7 +364,7 @@ INTERRUPTED = """
 import sys
 sys.path.insert(0, {tests!r})
 from dentryproof.proofs import gather
-from dentryproof.proofs.cli import main
+from dentryproof.commands.main import main
 gather.ANSWER = "unit_answers:interrupts"
 sys.exit(main(sys.argv[1:]))
 """

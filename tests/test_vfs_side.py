@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from toys import edit, small_tree
 
+from dentryproof.commands.main import main
 from dentryproof.proofs import scenarios
-from dentryproof.proofs.cli import main
 from dentryproof.proofs.doubt import checked, doubted
 from dentryproof.proofs.engine import Request, run
 from dentryproof.proofs.obligations import questions
