@@ -29,7 +29,6 @@ from .values import (
     Ptr,
     Sym,
     Value,
-    is_error,
     join,
     key,
     untagged,
@@ -47,6 +46,7 @@ _SPECIFIER = re.compile(
     r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|t|j|L)?([a-zA-Z%])([A-Za-z0-9]*)"
 )
 _SLEEPING = re.compile(r"GFP_(KERNEL|NOFS|NOIO|USER|HIGHUSER|TEMPORARY)|__GFP_DIRECT_RECLAIM|__GFP_RECLAIM")
+_HOLDING = frozenset({"hold", "drop"})
 _GUARDS = ("guard(", "CLASS(", "ACQUIRE(")
 _SCOPES = {"scoped_guard": 1, "scoped_class": 2}
 """How many arguments come before those of the guard or class: its name, and that of the variable."""
@@ -215,11 +215,61 @@ class Calls:
         values = [x.value(a) for a in args]
         if found and x.irrelevant(found, values):
             return self._pointer(name, node)
+        return self._run(name, found, values, node)
+
+    def _run(
+        self,
+        name: str,
+        found: tuple[tuple[SourceFile, Definition], ...],
+        values: list[Multi],
+        node: tree_sitter.Node,
+    ) -> Multi:
+        """Follow function `name`, or say what it may do if that is not done; and take or drop the lock that
+        the table says it takes or drops through a holder."""
+        x = self.x
+        known = x.functions.get(name)
+        held = [e for e in known.effects if e.operation in _HOLDING] if known is not None else []
+        if known is not None:
+            for effect in (e for e in held if e.operation == "drop"):
+                self._holding(effect, values, node, TRUE, known)
         if found and x.follows(*found[0]):
-            return x.run(name, x.frame.file, values)
-        if found and x.harmless(found, values):
-            return self._pointer(name, node)
-        return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
+            result = x.run(name, x.frame.file, values)
+        elif found and x.harmless(found, values):
+            result = self._pointer(name, node)
+        else:
+            if any(x.hands_over(f, d) for f, d in found):
+                x.record.gap(f"{name}() is not followed, and may hand a lock over", x.where(node))
+            result = self.opaque(name, values, node, x.may_destroy(found) if found else "external")
+        if known is not None:
+            for effect in (e for e in held if e.operation == "hold"):
+                self._holding(effect, values, node, x.bdd.negate(x.truths(result, name)), known)
+        return result
+
+    def _holding(
+        self, effect: Effect, values: list[Multi], node: tree_sitter.Node, under: int, known: KernelFunction
+    ) -> None:
+        """Take or drop the lock whose holder is argument `effect.index(0)`; a holder on the stack is named by
+        its variable."""
+        x = self.x
+        x.assumed[known.name] = None
+        index = effect.index(0)
+        for g, v in x.each(values[index]) if index < len(values) else []:
+            if not isinstance(v, Ptr):
+                continue
+            local = v.path.startswith("local:")
+            x.record.emit(
+                Event(
+                    "lock" if effect.operation == "hold" else "unlock",
+                    "holder:" + v.path.split(":", 2)[2] if local else v.path,
+                    v.field,
+                    value="exclusive",
+                    source=x.where(node),
+                    via=v.via,
+                    type=v.otype,
+                    note=known.name + "()",
+                ),
+                x.bdd.conjoin(g, under),
+            )
 
     def _through(
         self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node
@@ -252,11 +302,7 @@ class Calls:
             return self._effects(known, values, [], node)
         if found and x.irrelevant(found, values):
             return self._pointer(name, node)
-        if found and x.follows(*found[0]):
-            return x.run(name, x.frame.file, values)
-        if found and x.harmless(found, values):
-            return self._pointer(name, node)
-        return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
+        return self._run(name, found, values, node)
 
     def _candidates(self, member: str, values: list[Multi], node: tree_sitter.Node) -> Multi:
         x = self.x
@@ -428,6 +474,8 @@ class Calls:
         x = self.x
         for g, v in self._pointers(values, index):
             member = f"{v.field}.{extra}" if v.field and extra else (v.field or extra or "*")
+            if "or-null" in effect.arguments:
+                g = x.bdd.conjoin(g, x.nonzero(v))
             x.record.emit(
                 Event(
                     kind,
@@ -506,6 +554,16 @@ class Calls:
         if index < len(values) or len(effect.arguments) < 2:
             return values[index] if index < len(values) else None
         return [(TRUE, Const(None, effect.arguments[1]))]
+
+    def _error_pointer(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
+        return self.x.error_pointer(values[effect.index(0)]) if values else None
 
     def _load(
         self,
@@ -927,20 +985,11 @@ class Calls:
     ) -> Multi | None:
         x = self.x
         result = FALSE
+        text = f"IS_ERR({x.text(args[0]) if args else '?'})"
         for g, v in x.each(values[0]) if values else []:
-            bad = FALSE
-            if is_error(v):
-                bad = TRUE
-            elif isinstance(v, Const) and v.number == 0:
-                bad = TRUE if "null" in effect.arguments else FALSE
-            elif isinstance(v, (Const, Fn)) or (
-                isinstance(v, Ptr) and v.via is None and not v.path.startswith("call:")
-            ):
-                bad = FALSE
-            else:
-                bad = x.record.atom("free", ("error", key(v)), f"IS_ERR({x.text(args[0]) if args else '?'})")
-                if "null" in effect.arguments:
-                    bad = x.bdd.disjoin(bad, x.bdd.negate(x.nonzero(v)))
+            bad = x.negative(v, text)
+            if "null" in effect.arguments:
+                bad = x.bdd.disjoin(bad, x.bdd.negate(x.nonzero(v)))
             result = x.bdd.disjoin(result, x.bdd.conjoin(g, bad))
         return [(TRUE, Bool(result))]
 
@@ -1278,6 +1327,7 @@ _Effect = Callable[
 
 _EFFECTS: dict[str, _Effect] = {
     "value": Calls._value,
+    "errptr": Calls._error_pointer,
     "load": Calls._load,
     "store-through": Calls._store_through,
     "exchange-through": Calls._store_through,
