@@ -24,7 +24,7 @@ Note = Callable[[str], None]
 
 
 def facts(root: Path, note: Note) -> dict[str, Any]:
-    """All values of ``paper.tex.j2``; `root` is the folder of the repository, whose recorded results it reads.
+    """All values of ``paper.tex.j2``; the repository is at `root`, recorded results are read from it.
 
     `note` is told what takes long. A result that nothing recorded is left out of the paper as a whole.
     """
@@ -131,7 +131,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _expected(folder: Path) -> dict[str, int]:
-    """How many clauses were judged by reading, for the kernels of the models, and where the tool disagrees."""
+    """How many clauses of the models' kernels were judged by reading, and where the tool disagrees."""
     kept = {".".join(k.split(".")[:2]) for k in kernels()} | set(kernels())
     rows = [r for k in sorted(kept) if (p := folder / f"{k}.tsv").is_file() for r in _rows(p)]
     wrong = len(_rows(folder / "disagreements.tsv"))

@@ -185,11 +185,11 @@ def _prune_frees(model: Model, clause: Clause, vfs: Vfs, program: Program) -> It
             clause.formula,
             (program.function,),
             assumptions([program]),
-            doubt=", ".join(sorted(set(map(_unsure, found)))) if doubt else "",
+            doubt=", ".join(sorted(set(map(_unknown, found)))) if doubt else "",
         )
 
 
-def _unsure(event: Event) -> str:
+def _unknown(event: Event) -> str:
     """What of an event is not known."""
     return f"{event.note}()" if event.kind == "opaque" else f"what {event.note} destroys"
 
