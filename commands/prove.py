@@ -61,6 +61,14 @@ EPILOG = "\n\n".join(
 )
 @options.linux()
 @options.git
+@click.option(
+    "--model",
+    "models",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Decide for this model file; repeatable.",
+)
 @options.module
 @options.kernel
 @options.clauses
@@ -135,6 +143,7 @@ def prove(
     everything: bool,
     listing: bool,
     linux: Path | None,
+    models: tuple[Path, ...],
     module: Path | None,
     kernel: str | None,
     clauses: tuple[str, ...],
@@ -157,7 +166,9 @@ def prove(
 
     A violated clause comes with a trace on two CPUs, a proved one with what it holds by.
     """
-    if not (filesystems or everything or listing or module):
+    if models and (linux or reading["git"] or everything or listing):
+        raise UsageError("--model goes with neither a tree nor --all nor --list")
+    if not (filesystems or everything or listing or module or models):
         raise UsageError("name a filesystem, or give --all or --list")
     if module and not (linux or reading["git"]):
         raise UsageError("--module needs the kernel tree that the module is for: give it with --linux DIR")
@@ -173,7 +184,8 @@ def prove(
         source_url = checked_pattern(source_url)
     asked: dict[str, Any] = {
         "filesystems": filesystems,
-        "everything": everything or not (filesystems or module),
+        "given": models,
+        "everything": everything or not (filesystems or module or models),
         "linux": linux,
         "module": module,
         "kernel": kernel,

@@ -20,7 +20,7 @@ from ..proofs.pool import Ended, Phase, distribute
 from ..proofs.request import Request
 from ..proofs.sources import Item, KernelTree
 from ..proofs.verdict import Result, Verdict, clause_verdicts
-from ..proofs.work import Decided, Head, Read, Task, answer
+from ..proofs.work import Decided, Head, Read, Task, UnitName, answer
 from ..reader.units import unit_at
 from ..spec.modelfile import load
 from .code import Code
@@ -133,7 +133,7 @@ class _Unit:
 
 def _places(read: KernelTree, item: Item, found: Answer, operators: tuple[str, ...]) -> tuple[Mutant, ...]:
     source = item.task.source
-    if isinstance(source, str) or not found.heads:
+    if not isinstance(source, UnitName) or not found.heads:
         return ()
     unit = unit_at(read.tree.afresh(), source.folder, source.own)
     models = [load(h.text, f"{h.filesystem}/{h.table}") for h in found.heads]

@@ -18,7 +18,7 @@ from .doubt import checked, doubted
 from .gather import Answer, Notes, gather
 from .kept import Kept, kept, kept_kernel, kept_text, kernels
 from .request import Request
-from .sources import KernelTree, sources
+from .sources import KernelTree, given_kernel, sources
 from .verdict import (
     ClauseEntry,
     ContractAnswer,
@@ -79,9 +79,9 @@ def run(request: Request) -> Report:
     UsageError, InputError for what cannot be found or read; InternalError if the tool contradicts itself.
     """
     started = time.monotonic()
-    if not (request.filesystems or request.everything or request.module):
+    if not (request.filesystems or request.everything or request.module or request.given):
         raise UsageError("name a filesystem, or --all")
-    kernel = the_kernel(request) if request.linux else kept_kernel(request.kernel)
+    kernel = _kernel_of(request)
     wanted = request.clauses or clause_ids()
     if request.exports:
         from .folders import finish, prepare
@@ -232,6 +232,15 @@ def _kept_row(model: Kept, store: Cache | None) -> list[Any]:
     if store is not None:
         store.put("rows", model_key(text), row)
     return row
+
+
+def _kernel_of(request: Request) -> str:
+    """The kernel that verdicts are about."""
+    if request.linux:
+        return the_kernel(request)
+    if request.given:
+        return request.kernel or given_kernel(request.given)
+    return kept_kernel(request.kernel)
 
 
 def the_kernel(request: Request) -> str:

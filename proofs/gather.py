@@ -16,7 +16,7 @@ from ..errors import DisagreementError, InternalError, ModelError
 from .cache import Cache
 from .pool import Ended, Phase, distribute
 from .request import Request
-from .sources import Item, KeptModels, KernelTree
+from .sources import Item, Sources
 from .verdict import Result, Verdict
 from .work import Decided, Head, Noted, Read, Task, answer, known_heads, known_results
 
@@ -62,7 +62,7 @@ class Notes:
 
 
 def gather(
-    request: Request, read: KernelTree | KeptModels, task: Task, store: Cache | None, notes: Notes
+    request: Request, read: Sources, task: Task, store: Cache | None, notes: Notes
 ) -> list[Answer]:
     """The answers of all units that the request means, in the order of `Sources.items`."""
     items = read.items(task)
@@ -117,7 +117,7 @@ def _with_models(item: Item, known: Answer) -> Task:
 
 
 def _messages(
-    request: Request, read: KernelTree | KeptModels, tasks: Sequence[Task]
+    request: Request, read: Sources, tasks: Sequence[Task]
 ) -> Generator[tuple[int, Any], None, None]:
     """What the tasks come to, from worker processes, or from this one if the request says so."""
     if request.jobs > 0:
@@ -125,14 +125,14 @@ def _messages(
     return _here(read, tasks)
 
 
-def _here(read: KernelTree | KeptModels, tasks: Sequence[Task]) -> Generator[tuple[int, Any], None, None]:
+def _here(read: Sources, tasks: Sequence[Task]) -> Generator[tuple[int, Any], None, None]:
     for index, task in enumerate(tasks):
         for message in answer(task, read.tree.afresh() if read.tree is not None else None):
             yield index, message
         yield index, Ended()
 
 
-def _take(item: Item, found: Answer, message: Any, read: KernelTree | KeptModels, notes: Notes) -> None:
+def _take(item: Item, found: Answer, message: Any, read: Sources, notes: Notes) -> None:
     if isinstance(message, Read):
         found.heads = tuple(h for h in message.heads if item.task.means(h.names, h.table))
         if message.consulted is not None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from ..errors import InputError, ModelError, UsageError
 from ..spec.vfs import version
@@ -79,6 +80,15 @@ def kept(kernel: str, names: Iterable[str] = (), everything: bool = False) -> li
 def kept_text(name: str) -> str:
     """What is in the model file of that name; ModelError if that is no text."""
     return _text(_folder().joinpath(*name.split("/")).read_bytes(), name)
+
+
+def given_text(path: Path) -> str:
+    """What is in a model file that the user names. InputError if it cannot be read, ModelError if it is no
+    text."""
+    try:
+        return _text(path.read_bytes(), str(path))
+    except OSError as error:
+        raise InputError(f"cannot read the model {path}: {error.strerror or error}") from error
 
 
 def _kept(kernel: str, file: Traversable) -> Kept:

@@ -48,6 +48,7 @@ class Request:
     filesystems  names of filesystems or tables
     everything   all that there are
     linux        the kernel tree, a folder or a revision; None for the models that the installation keeps
+    given        model files that were written by hand; then there is no tree
     overlay      files of the tree that are read in place of its own, as (path, text), the text None for one
                  that is gone
     changed      only units that can rest on one of these paths; None for all
@@ -66,6 +67,7 @@ class Request:
     filesystems: tuple[str, ...] = ()
     everything: bool = False
     linux: Origin | None = None
+    given: tuple[Path, ...] = ()
     overlay: tuple[tuple[str, str | None], ...] = ()
     changed: frozenset[str] | None = None
     module: Path | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,14 +13,16 @@ from ..reader.lenders import LIBRARY
 from ..reader.state import State
 from ..reader.tree import Tree
 from ..reader.units import Survey, Unit, unit_at
+from ..spec.modelfile import load
 from .cache import Cache, digest
-from .kept import Kept, kept, kept_text
+from .kept import Kept, given_text, kept, kept_text
 from .names import unknown
 from .request import Request
-from .work import Task, UnitName, model_key
+from .work import GivenModel, Task, UnitName, model_key
 
 if TYPE_CHECKING:
     from ..reader.tree import Consulted
+    from ..spec.program import Model
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Item:
 class Sources(Protocol):
     """What a run reads."""
 
-    tree: Tree | None
+    @property
+    def tree(self) -> Tree | None:
+        """The kernel tree that is read, if there is one."""
 
     def items(self, task: Task) -> list[Item]:
         """The units that the request means, in the order in which they are reported; `task` says what is
@@ -84,6 +88,54 @@ class KeptModels:
 
     def close(self) -> None:
         """See `Sources`."""
+
+
+class GivenModels:
+    """Model files that the user names; a unit is one of them."""
+
+    tree: Tree | None = None
+
+    def __init__(self, request: Request) -> None:
+        self.models = [load(given_text(p), str(p)) for p in request.given]
+        self.request = request
+
+    def items(self, task: Task) -> list[Item]:
+        """See `Sources`. UsageError for a name that none of the models has."""
+        known = {n for m in self.models for n in (*m.names, m.filesystem, m.table)}
+        wrong = next((n for n in self.request.filesystems if n not in known), None)
+        if wrong is not None:
+            raise unknown("filesystem", wrong, known)
+        wanted = [
+            (path, m)
+            for path, m in zip(self.request.given, self.models, strict=True)
+            if not self.request.filesystems
+            or {m.filesystem, m.table, *m.names}.intersection(self.request.filesystems)
+        ]
+        return [self._item(path, m, task) for path, m in wanted]
+
+    def _item(self, path: Path, model: Model, task: Task) -> Item:
+        return Item(
+            str(path),
+            replace(task, source=GivenModel(path)),
+            lambda: (model_key(given_text(path)),),
+            lambda: len(given_text(path)),
+            lambda: [(model.filesystem, model.table)],
+        )
+
+    def learn(self, consulted: Consulted) -> None:
+        """See `Sources`; models rest on nothing else."""
+
+    def close(self) -> None:
+        """See `Sources`."""
+
+
+def given_kernel(paths: Sequence[Path]) -> str:
+    """The kernel that these models are of. UsageError if they are of different ones."""
+    found = {load(given_text(p), str(p)).kernel for p in paths}
+    if len(found) > 1:
+        listed = ", ".join(sorted(found))
+        raise UsageError(f"the models are of different kernels: {listed}; name one with --kernel")
+    return found.pop()
 
 
 class KernelTree:
@@ -195,6 +247,8 @@ def _where(origin: Origin) -> Path:
     return origin.repository if isinstance(origin, Revision) else origin
 
 
-def sources(request: Request, kernel: str, store: Cache | None) -> KernelTree | KeptModels:
+def sources(request: Request, kernel: str, store: Cache | None) -> KernelTree | KeptModels | GivenModels:
     """What `request` is about. InputError where its tree is none."""
+    if request.given:
+        return GivenModels(request)
     return KeptModels(request, kernel) if request.linux is None else KernelTree(request, kernel, store)

@@ -52,10 +52,17 @@ class UnitName:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenModel:
+    """A model file that the user names."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """Decide `clauses` of the tables named (a filesystem's or their own name; () means all) of one unit.
 
-    source  the unit to read, or the name of a model that the installation keeps
+    source  the unit to read, a model file, or the name of a model that the installation keeps
     models  where they were read before: what they are kept under
     texts   whether the models' texts are wanted as well
     cache   the folder of the cache; None for none
@@ -64,7 +71,7 @@ class Task:
     enough  stop at the first clause with a violated result that is not among these; None: decide everything
     """
 
-    source: UnitName | str
+    source: UnitName | GivenModel | str
     kernel: str
     clauses: tuple[str, ...]
     names: tuple[str, ...] = ()
@@ -186,7 +193,7 @@ def _result_from(data: dict[str, Any]) -> Result:
 
 def answer_apart(task: Task) -> Iterator[Message]:
     """`answer` in a worker: what one task read of a tree, but for the unit's own files, serves the next."""
-    if isinstance(task.source, str):
+    if not isinstance(task.source, UnitName):
         yield from answer(task, None)
         return
     shared = _shared_tree(task.source.root, task.source.module)
@@ -254,6 +261,11 @@ def _recalled(task: Task, store: Cache | None) -> list[tuple[Head, Model, str]]:
 
 def _models(task: Task, tree: Tree | None) -> tuple[list[tuple[Model, str]], Consulted | None]:
     """The models and their texts."""
+    if isinstance(task.source, GivenModel):
+        from .kept import given_text
+
+        text = given_text(task.source.path)
+        return [(load(text, str(task.source.path)), text)], None
     if isinstance(task.source, str) or tree is None:
         from .kept import kept_text
 
