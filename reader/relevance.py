@@ -188,6 +188,7 @@ class Relevance:
         self._direct: dict[_Key, tuple[frozenset[str], tuple[_Edge, ...]]] = {}
         self._total: dict[_Key, frozenset[str]] = {}
         self._makers: dict[tuple[str, str], bool] = {}
+        self._dropped: dict[_Key, set[str]] = {}
 
     def destroys(self, file: SourceFile, definition: Definition) -> frozenset[str]:
         """What the function, or anything that it calls, may destroy: wanted structure types, ``.member`` for
@@ -245,6 +246,8 @@ class Relevance:
             seen.add(_key(f, d))
             entries, edges = self._look(f, d)
             found |= {e[:-1] for e in entries if e.endswith(COUNTED) and e[0] not in (UNTOLD, PARAMETER)}
+            counted = self._dropped.get(_key(f, d), set())
+            found |= {e for e in counted if e[0] not in (UNTOLD, PARAMETER, WAITS)}
             todo.extend(e.callee for e in edges if e.how != DELAYED)
         return frozenset(found)
 
@@ -280,6 +283,8 @@ class Relevance:
                 how = COUNTED if dropped or (drops and not whole) else ""
                 if known is not None and any("rcu" in e.arguments for e in known.effects):
                     how = DELAYED
+                if drops and how != DELAYED:
+                    self._dropped.setdefault(key, set()).update(here)
                 here = {_later(e, how) for e in here}
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
