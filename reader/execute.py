@@ -926,7 +926,9 @@ class Executor:
         return self.record.atom("free", ("nonzero", value.key), text)
 
     def error_pointer(self, value: Multi) -> Multi:
-        """ERR_PTR() of `value`, which is taken to be zero or negative."""
+        """ERR_PTR() of `value`: zero or negative, it is taken, where a method's locks are asked for."""
+        if self.handover is None:
+            return value
         result: Multi = []
         for g, v in value:
             if isinstance(v, (Ptr, Sym)) and key(v) not in self._errors:
@@ -1066,8 +1068,10 @@ class Executor:
                         ),
                         g,
                     )
-                result.append((g, Sym(("at", key(place), self.text(node), len(self.record.events)))))
-                lost = self.bdd.disjoin(lost, self.bdd.conjoin(g, self._no_address(place)))
+                none = self._no_address(place)
+                lost = self.bdd.disjoin(lost, self.bdd.conjoin(g, none))
+                if self.bdd.without(g, none) != FALSE:
+                    result.append((g, Sym(("at", key(place), self.text(node), len(self.record.events)))))
         if lost != FALSE:
             # Neither NULL nor an errno is an address: this is an oops.
             self.exits += 1

@@ -278,7 +278,7 @@ class Relevance:
                 how = COUNTED if dropped or (drops and not whole) else ""
                 if known is not None and any("rcu" in e.arguments for e in known.effects):
                     how = DELAYED
-                counted = {_later(e, COUNTED) for e in here} if drops else set[str]()
+                counted = {_later(e, COUNTED) for e in here - {WAITS}} if drops else set[str]()
                 here = {_later(e, how) for e in here} | counted
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
