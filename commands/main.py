@@ -16,12 +16,24 @@ import click
 
 from ..errors import DentryproofError, InternalError
 from .contract import contract
+from .diff import diff
+from .explain import explain
 from .models import models
+from .mutate import mutate
 from .overlap import overlap
 from .prove import prove
 from .running import fail
 
-COMMANDS: dict[str, click.Command] = {c.name: c for c in (contract, overlap, models) if c.name}
+COMMANDS: dict[str, click.Command] = {
+    c.name: c for c in (contract, diff, explain, models, mutate, overlap) if c.name
+}
+
+
+def every_command() -> dict[str, click.Command]:
+    """All commands by name, the one that needs no name included."""
+    return {"prove": prove, **COMMANDS}
+
+
 SHORT_USAGE = f"usage: prove [OPTIONS] FILESYSTEM... | prove {'|'.join(COMMANDS)}; see prove --help"
 
 
@@ -32,7 +44,7 @@ def dispatch(args: Sequence[str]) -> tuple[click.Command, list[str]]:
     """
     takes_value = {
         name
-        for command in (prove, *COMMANDS.values())
+        for command in every_command().values()
         for p in command.params
         if isinstance(p, click.Option) and not p.is_flag
         for name in p.opts

@@ -15,7 +15,8 @@ from .running import with_progress
 @click.command("models", context_settings=options.SETTINGS)
 @options.filesystems
 @options.everything
-@options.linux(required=True)
+@options.linux()
+@options.git
 @options.module
 @options.kernel
 @options.reading
@@ -25,12 +26,15 @@ from .running import with_progress
     type=click.Path(file_okay=False, path_type=Path),
     help="Write each model to its place below FOLDER instead of to standard output.",
 )
+@options.config
 def models(
     filesystems: tuple[str, ...], everything: bool, write: Path | None, module: Path | None, **asked: Any
 ) -> int:
     """Read a kernel tree and write what the reader extracted as model files."""
     if bool(filesystems) == everything and not (module and not filesystems):
         raise UsageError("name the filesystems to read, or give --all")
+    if not (asked["linux"] or asked["git"]):
+        raise UsageError("models are read from a kernel tree: give --linux DIR, or --git DIR")
     from ..proofs.engine import extract_models
     from ..report.output import emit, replace_file
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..errors import DentryproofError
+from ..errors import DentryproofError, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -42,11 +42,30 @@ def complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return [n for n in sorted(names.union(COMMANDS)) if n.startswith(incomplete)]
 
 
-def linux(required: bool = False) -> Callable[[Function], Function]:
+def _no_config(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[__name__] = True
+
+
+def _config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+    """Take the defaults of the other options from the configuration, before these are looked at."""
+    if ctx.resilient_parsing:
+        return
+    isolated = bool(ctx.meta.get(__name__))
+    if isolated and value is not None:
+        raise UsageError("--config and --no-config exclude each other")
+    from .config import defaults, nearest
+    from .main import every_command
+
+    file = None if isolated else value or nearest(Path.cwd())
+    if file is not None:
+        ctx.default_map = defaults(file, ctx.command, every_command())
+
+
+def linux() -> Callable[[Function], Function]:
     return click.option(
         "--linux",
         metavar="DIR",
-        required=required,
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         help="Read this kernel tree (neither configured nor built) instead of the models.",
     )
@@ -63,6 +82,51 @@ def several(*options: Callable[[Function], Function]) -> Callable[[Function], Fu
     return decorate
 
 
+config = several(
+    click.option(
+        "--no-config",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_no_config,
+        help="Take no defaults from a file.",
+    ),
+    click.option(
+        "--config",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_config,
+        help="Take defaults from FILE, not from dentryproof.toml or pyproject.toml.",
+    ),
+)
+
+
+def said_last(one: str, other: str) -> tuple[bool, bool]:
+    """Two flags that exclude each other; the command line wins over the configuration.
+
+    UsageError where one place says both.
+    """
+    ctx = click.get_current_context()
+    values = bool(ctx.params[one]), bool(ctx.params[other])
+    if all(values):
+        said = [ctx.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE for n in (one, other)]
+        if said[0] == said[1]:
+            raise UsageError(f"--{one} and --{other} exclude each other")
+        return said[0], said[1]
+    return values
+
+
+git = several(
+    click.option(
+        "--git",
+        metavar="DIR",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Read a revision of this git repository, without a checkout.",
+    ),
+    click.option("--rev", metavar="REV", help="The revision of --git; HEAD if not given."),
+)
 module = click.option(
     "--module",
     metavar="DIR",
@@ -125,6 +189,13 @@ output = click.option(
 )
 verbose = click.option(
     "-v", "--verbose", is_flag=True, help="Say more: what each proof holds by and leans on."
+)
+clauses = click.option(
+    "--clause",
+    "clauses",
+    metavar="ID",
+    multiple=True,
+    help="Only this clause, or those that a pattern such as 'prune-*' names; repeatable.",
 )
 everything = click.option("--all", "everything", is_flag=True, help="Every filesystem that there is.")
 filesystems = click.argument("filesystems", metavar="FILESYSTEM...", nargs=-1, shell_complete=complete_names)

@@ -15,6 +15,7 @@ from .running import look, with_progress
 @options.form
 @options.output
 @options.verbose
+@options.config
 def overlap(kernel: str | None, form: str, output: Path | None, verbose: bool) -> int:
     """Print which callbacks can run at the same time on one dentry, each pair proved or refuted."""
     from ..proofs.engine import overlap_answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,20 +17,40 @@ from .running import look, with_progress
 
 if TYPE_CHECKING:
     from ..proofs.baseline import Baseline
+    from ..proofs.request import Exports
 
-EPILOG = """\b
-Commands:
-  prove contract   the clauses and the callback table of a kernel version
-  prove overlap    which callbacks can run at the same time on one dentry
-  prove models     regenerate models from a kernel tree
-\b
-Exit status:
-  0   every clause is proved or not applicable
-  1   a clause is violated, even if only in a debug build
-  2   usage or input error
-  3   something is unknown and nothing is violated
-  70  internal error
-"""
+EXAMPLES = (
+    ("prove autofs --kernel 5.0.1", "the use-after-free of 2019"),
+    ("prove --linux ~/linux fuse nfs", "two filesystems of a kernel tree"),
+    ("prove --linux . --all --baseline b.json", "fail on what is new or worse"),
+)
+COMMANDS = (
+    ("prove contract", "the clauses and the callback table of a kernel version"),
+    ("prove diff", "what a change, or a patch, does to verdicts"),
+    ("prove overlap", "which callbacks can run at the same time on one dentry"),
+    ("prove explain", "what a clause says, why, a trace that breaks it, how to fix it"),
+    ("prove models", "regenerate models from a kernel tree"),
+    ("prove check", "verify certificates of proofs"),
+    ("prove mutate", "break a kernel tree on purpose, and see whether that is noticed"),
+)
+STATUSES = (
+    (0, "every clause is proved or not applicable"),
+    (1, "a clause is violated, even if only in a debug build"),
+    (2, "usage or input error"),
+    (3, "something is unknown and nothing is violated"),
+    (70, "internal error"),
+)
+
+
+def _table(title: str, rows: Iterable[tuple[object, str]]) -> str:
+    """Rows for the end of the help, as they are."""
+    width = max(len(str(name)) for name, _ in rows) + 2
+    return "\b\n" + f"{title}:\n" + "\n".join(f"  {name!s:<{width}}{text}" for name, text in rows)
+
+
+EPILOG = "\n\n".join(
+    (_table("Examples", EXAMPLES), _table("Commands", COMMANDS), _table("Exit status", STATUSES))
+)
 
 
 @click.command("prove", context_settings=options.SETTINGS, epilog=EPILOG)
@@ -39,15 +60,10 @@ Exit status:
     "--list", "listing", is_flag=True, help="List operations tables and their callbacks instead of proving."
 )
 @options.linux()
+@options.git
 @options.module
 @options.kernel
-@click.option(
-    "--clause",
-    "clauses",
-    metavar="ID",
-    multiple=True,
-    help="Only this clause, or those that a pattern such as 'prune-*' names; repeatable.",
-)
+@options.clauses
 @click.option("--solver", metavar="NAME", default="z3", show_default=True, help="The solver that decides.")
 @click.option(
     "--timeout",
@@ -55,6 +71,24 @@ Exit status:
     type=float,
     callback=options.positive,
     help="Per obligation; what it cuts off is unknown.",
+)
+@click.option(
+    "--certificate",
+    "certificates",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a certificate of each proof, and an index, into DIR; prove check DIR verifies them.",
+)
+@click.option(
+    "--export",
+    "export",
+    metavar="FORM DIR",
+    nargs=2,
+    type=(click.Choice(["smt2"]), click.Path(file_okay=False, path_type=Path)),
+    help="Write each obligation into DIR; FORM is smt2 (SMT-LIB 2.6).",
+)
+@click.option(
+    "--cross-check", is_flag=True, help="Ask z3, cvc5 and a SAT solver; that they disagree is an internal error."
 )
 @options.reading
 @click.option(
@@ -75,6 +109,12 @@ Exit status:
     "writes that form as well; repeatable.",
 )
 @click.option(
+    "--source-url",
+    metavar="PATTERN",
+    default="",
+    help="What places in the source link to in html: an address with {file} and {line}.",
+)
+@click.option(
     "--baseline",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -86,6 +126,7 @@ Exit status:
     "-q", "--quiet", is_flag=True, help="One line for each violated or unknown result, nothing else."
 )
 @options.verbose
+@options.config
 @click.version_option(__version__, prog_name="dentryproof", message="%(prog)s %(version)s")
 def prove(
     filesystems: tuple[str, ...],
@@ -97,8 +138,12 @@ def prove(
     clauses: tuple[str, ...],
     solver: str,
     timeout: float | None,
+    certificates: Path | None,
+    export: tuple[str, Path] | None,
+    cross_check: bool,
     form: str,
     outputs: tuple[Target, ...],
+    source_url: str,
     baseline: Path | None,
     update_baseline: bool,
     statistics: bool,
@@ -112,15 +157,18 @@ def prove(
     """
     if not (filesystems or everything or listing or module):
         raise UsageError("name a filesystem, or give --all or --list")
-    if module and not linux:
+    if module and not (linux or reading["git"]):
         raise UsageError("--module needs the kernel tree that the module is for: give it with --linux DIR")
     if filesystems and everything:
         raise UsageError("--all and names of filesystems exclude each other")
-    if quiet and verbose:
-        raise UsageError("--quiet and --verbose exclude each other")
+    quiet, verbose = options.said_last("quiet", "verbose")
     if update_baseline and not baseline:
         raise UsageError("--update-baseline needs the file: name it with --baseline FILE")
     targets = _targets(form, outputs)
+    if source_url:
+        from ..paper.page import checked_pattern
+
+        source_url = checked_pattern(source_url)
     asked: dict[str, Any] = {
         "filesystems": filesystems,
         "everything": everything or not (filesystems or module),
@@ -130,6 +178,8 @@ def prove(
         **reading,
     }
     if listing:
+        if certificates or export or cross_check:
+            raise UsageError("--list proves nothing that could be certified, exported or checked")
         if baseline or form not in LISTED or any(t.form for t in outputs):
             raise UsageError("--list prints text or json and compares nothing")
         return _list(asked, form, targets[0].path, quiet)
@@ -139,8 +189,21 @@ def prove(
 
         asked["clauses"] = select("clause", clauses, clause_ids())
     asked |= {"solver": solver, "timeout": timeout}
-    style = Style(quiet=quiet, verbose=verbose, statistics=statistics)
+    if certificates or export or cross_check:
+        asked["exports"] = _exports(certificates, export, cross_check)
+    style = Style(quiet=quiet, verbose=verbose, statistics=statistics, source_url=source_url)
     return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
+
+
+def _exports(certificates: Path | None, export: tuple[str, Path] | None, cross_check: bool) -> Exports:
+    """What to make of each obligation. Workers have the folders by their full names."""
+    from ..proofs.request import Exports
+
+    scripts = export[1].resolve() if export else None
+    folder = certificates.resolve() if certificates else None
+    if scripts is not None and scripts == folder:
+        raise UsageError("certificates and exported obligations cannot both go to one folder")
+    return Exports(folder, scripts, cross_check)
 
 
 LISTED = ("text", "json")

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..errors import UsageError
+
 if TYPE_CHECKING:
     from ..proofs.engine import Request
+    from ..reader.files import Origin
 
 Answer = TypeVar("Answer")
 
@@ -45,9 +48,13 @@ def request(
     memory: int | None = None,
     cache_dir: Path | None = None,
     no_cache: bool = False,
+    linux: Origin | None = None,
+    git: Path | None = None,
+    rev: str | None = None,
     **asked: Any,
 ) -> Request:
-    """The engine's request with every default filled in."""
+    """The engine's request with every default filled in. UsageError, InputError where there is no such
+    tree."""
     from ..proofs.cache import default_folder
     from ..proofs.engine import Request
     from ..proofs.pool import USUAL, Limits
@@ -57,8 +64,22 @@ def request(
         jobs=jobs or _cores(),
         limits=Limits(read_timeout or USUAL.seconds, memory or USUAL.memory),
         cache=None if no_cache else cache_dir or default_folder(),
+        linux=origin(linux, git, rev),
         **asked,
     )
+
+
+def origin(linux: Origin | None, git: Path | None, rev: str | None) -> Origin | None:
+    """The tree that the options name; None if they name none."""
+    if rev is not None and git is None:
+        raise UsageError("--rev needs the repository: give it with --git DIR")
+    if git is None:
+        return linux
+    if linux is not None:
+        raise UsageError("--linux and --git exclude each other")
+    from ..reader.git import revision
+
+    return revision(git, rev or "HEAD")
 
 
 def _cores() -> int:

@@ -137,6 +137,11 @@ class Cache:
                 return entry.get("answer")
         return None
 
+    def consulted(self, kind: str, key: str) -> list[list[str]]:
+        """The paths that each answer kept under `key` rests on."""
+        entries = (self.get(kind, name) for name in self._named(kind, key))
+        return [list(e["files"]) for e in entries if isinstance(e, dict) and isinstance(e.get("files"), dict)]
+
     def keep(self, kind: str, key: str, consulted: Consulted, answer: Any) -> None:
         """Keep an answer that rests on what `consulted` says, and on nothing else of the tree."""
         state = digest(sorted(consulted.files.items()), sorted(consulted.listings.items()))[:16]

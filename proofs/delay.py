@@ -185,10 +185,13 @@ def _unidentified(
     types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and _plain_path(e.object)}
     members = {_member(e.object) for e in touched}
     untyped = any(not e.type or e.type in vfs.shared_types for e in touched)
+    known = _Types(model)
 
     def doubtful(event: Event) -> bool:
         if event.object == "?":
-            return bool(touched)
+            return any(known.may_be(event.type, e) for e in touched) or (
+                bool(touched) and any(known.related(event.type, t) for t in _VICTIMS)
+            )
         if not event.object.startswith("call:") or event.object.count("->") > 1:
             return False
         if event.type:
@@ -216,6 +219,44 @@ def _unidentified(
                     f"in {event.source.function}() ({event.source})",
                     (program.method,),
                 )
+
+
+_VICTIMS = ("dentry", "inode", "super_block")
+"""The structures that the VFS's objects are."""
+
+
+class _Types:
+    """Which structures hold which by value, as the reader found them (`Model.facts`)."""
+
+    def __init__(self, model: Model) -> None:
+        facts = dict(model.facts)
+        self._held = {n[6:]: set(t.split()) for n, t in facts.items() if n.startswith("holds:")}
+        self._texts = {n.removeprefix("text:") for n in facts if n.startswith("text:")}
+
+    def related(self, freed: str, other: str) -> bool:
+        """Whether freeing a ``struct freed``, alone or in a larger structure, may free a ``struct other``."""
+        if not freed or freed not in self._held:
+            return True
+        return freed == other or other in self._held[freed] or freed in self._held.get(other, ())
+
+    def may_be(self, freed: str, event: Event) -> bool:
+        """Whether what is freed through a pointer to ``struct freed`` may be what `event` touches."""
+        if not event.type:
+            return not freed or freed not in self._held or event.object not in self._texts
+        if event.type not in self._held:
+            return True
+        return self.related(freed, event.type)
+
+
+def _lost(program: Program) -> tuple[str, ...]:
+    """What a proof assumes of objects that `program` frees and whose names were lost."""
+    tags = sorted({e.type for e in freed_events(program) if e.object == "?" and e.type})
+    if not tags:
+        return ()
+    return (
+        f"what {program.function}() frees through pointers to struct {', '.join(tags)} is one of these, or "
+        "one that holds one: no walker touches these, nor what they hold",
+    )
 
 
 def _beyond_elements(
@@ -404,6 +445,7 @@ def _delay_scenario(
             step.verb in ("lock", "unlock", "gp")
             or (step.verb == "write" and (step.object, step.field) in cells)
             or step.verb == "call"
+            or (step.verb == "defer" and method == f"free_{step.object}")
         )
 
     builder.run(sequence, 1, parts, victim=kind, features=features, found=False, keep=keep)
@@ -427,11 +469,11 @@ def _delay_scenario(
         (
             *((_ALIVE,) if kind != "super" else ()),
             *assumptions([walker, *[p for p in teardown if p.method == method]]),
+            *(text for p in teardown if p.method != "free_inode" for text in _lost(p)),
             *filter(None, [same.assumption]),
         ),
         debug,
         doubt,
-        ("access(o)", "destroyed(o)"),
     )
 
 
@@ -501,6 +543,5 @@ def _delay_baseline(
         builder.scenario(),
         clause.formula,
         (walker.function,),
-        assumptions([walker]),
-        witness=("access(o)", "destroyed(o)"),
+        (*assumptions([walker]), *(text for p in teardown if p.method != "free_inode" for text in _lost(p))),
     )

@@ -7,22 +7,31 @@ verdict is unknown; where the tree lacks the file, that the VFS side is as speci
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..spec.contract import clause
 from ..spec.vfs import vfs
 from .cache import Cache, digest
 from .verdict import Difference, Kind, Result, SideCheck, Verdict
 
+if TYPE_CHECKING:
+    from ..reader.files import Origin
 
-def checked(linux: Path, kernel: str, store: Cache | None) -> SideCheck:
-    """The VFS side for `kernel` against the tree at `linux`; from the cache if the files are the same."""
+
+def checked(
+    linux: Origin,
+    kernel: str,
+    store: Cache | None,
+    overlay: Mapping[str, str | None] | None = None,
+) -> SideCheck:
+    """The VFS side for `kernel` against the tree at `linux`, with some files replaced; from the cache if the
+    files are the same."""
     from ..reader.state import State
     from ..reader.tree import Tree
 
-    tree, key = Tree(linux), digest("side", kernel)
+    tree, key = Tree(linux, overlay=overlay), digest("side", kernel)
     known = store.recall("side", key, State(tree)) if store is not None else None
     found = _from_data(known)
     if found is None:
@@ -57,6 +66,8 @@ def doubted(result: Result, check: SideCheck, kernel: str) -> Result:
             summary="",
             fix="",
             witness="",
+            witness_trace=(),
+            certificate="",
         )
     missing = [path for path, about in check.absent if rests.intersection(about)]
     assumed = tuple(

@@ -33,6 +33,8 @@ from .work import Task, model_key
 
 if TYPE_CHECKING:
     from ..reader.units import Unit
+    from .explain import Explained
+    from .handbook import Handbook
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,12 @@ __all__ = [
     "Request",
     "TableRow",
     "clause_ids",
+    "clause_statements",
     "contract_answer",
+    "contract_changes",
+    "explained",
     "extract_models",
+    "handbook_answer",
     "kernels",
     "list_tables",
     "overlap_answer",
@@ -75,17 +81,23 @@ def run(request: Request) -> Report:
     started = time.monotonic()
     if not (request.filesystems or request.everything or request.module):
         raise UsageError("name a filesystem, or --all")
-    kernel = _any_kernel(request) if request.linux else kept_kernel(request.kernel)
+    kernel = the_kernel(request) if request.linux else kept_kernel(request.kernel)
     wanted = request.clauses or clause_ids()
+    if request.exports:
+        from .folders import finish, prepare
+
+        prepare(request)
     with ThreadPoolExecutor(1) as aside:  # the workers have the other processors
-        asked = aside.submit(_side_check, request, kernel)
+        asked = aside.submit(side_check, request, kernel)
         answers = _gathered(request, kernel, wanted)
         side = asked.result()
     results = tuple(doubted(r, side, kernel) if side else r for a in answers for r in a.all(wanted))
     heads = [h for a in answers for h in a.heads]
-    if not heads and not results:
+    if not heads and not results and request.changed is None:
         where = request.linux if request.filesystems or request.everything else request.module
         raise InputError(f"{where}: there is no dentry operations table in what was named")
+    if request.exports:
+        finish(request, kernel, results)
     return Report(
         "tree" if request.linux else "models",
         kernel,
@@ -108,13 +120,13 @@ def run(request: Request) -> Report:
     )
 
 
-def _side_check(request: Request, kernel: str) -> SideCheck | None:
-    """The VFS side against the tree, if there is one."""
+def side_check(request: Request, kernel: str) -> SideCheck | None:
+    """The VFS side of the specification against the tree, if there is one."""
     if request.linux is None:
         return None
     # What is wrong with the cache is said where the answers are gathered.
     store = Cache(request.cache, lambda text: None) if request.cache is not None else None
-    return checked(request.linux, kernel, store)
+    return checked(request.linux, kernel, store, dict(request.overlay))
 
 
 def _messages(kernel: str, side: SideCheck) -> tuple[str, ...]:
@@ -129,7 +141,18 @@ def _gathered(request: Request, kernel: str, wanted: tuple[str, ...], texts: boo
     notes = Notes(request)
     store = Cache(request.cache, notes) if request.cache is not None else None
     names = () if request.everything else request.filesystems
-    task = Task("", kernel, wanted, names, request.solver, request.timeout, (), texts, request.cache)
+    task = Task(
+        "",
+        kernel,
+        wanted,
+        names,
+        request.solver,
+        request.timeout,
+        (),
+        texts,
+        request.cache,
+        exports=request.exports,
+    )
     with closing(sources(request, kernel, store)) as read:
         return gather(request, read, task, store, notes)
 
@@ -193,27 +216,28 @@ def _kept_row(model: Kept, store: Cache | None) -> list[Any]:
     return row
 
 
-def _any_kernel(request: Request) -> str:
+def the_kernel(request: Request) -> str:
+    """The kernel version that a request goes by."""
     if request.kernel:
         version(request.kernel)
         return request.kernel
     if request.linux:
         from ..reader.tree import Tree
 
-        return Tree(request.linux).version
+        return Tree(request.linux, overlay=dict(request.overlay)).version
     return kept_kernel(None)
 
 
 def contract_answer(request: Request) -> ContractAnswer:
     """The clauses and the callback table of one kernel version, compared with the tree if there is one."""
-    kernel = _any_kernel(request)
+    kernel = the_kernel(request)
     side = vfs(kernel)
     columns = ("callback", "of", "RCU mode", "may block", "VFS locks held", "what for")
     rows = tuple(
         (c.method, c.of, "yes" if c.lockless else "no", c.blocks, ", ".join(c.locks) or "none", c.purpose)
         for c in side.callbacks
     )
-    check = _side_check(request, kernel)
+    check = side_check(request, kernel)
     return ContractAnswer(kernel, _entries(kernel), columns, rows, check, tuple(filter(None, (age(kernel),))))
 
 
@@ -230,14 +254,46 @@ def overlap_answer(request: Request) -> OverlapAnswer:
     """The overlap matrix of one kernel version."""
     from .overlap import overlap
 
-    return overlap(_any_kernel(request))
+    return overlap(the_kernel(request))
+
+
+def handbook_answer(request: Request, since: str = "", until: str = "") -> Handbook:
+    """Everything that tables and pictures of the contract show; changes are those from `since` to `until`."""
+    from .handbook import changes, handbook
+    from .overlap import overlap
+
+    changes(vfs(the_kernel(request)), since, until)  # versions that are none are told before the solver runs
+    answer = contract_answer(request)
+    return handbook(answer, overlap(answer.kernel), since, until)
+
+
+def contract_changes(kernel: str, since: str = "", until: str = "") -> tuple[tuple[str, str], ...]:
+    """(kernel, what changed there), from `since` to `until`; UsageError where these are no versions."""
+    from .handbook import changes
+
+    return changes(vfs(kernel), since, until)
+
+
+def explained(name: str) -> Explained:
+    """A clause explained, its example decided; UsageError for an id that is none."""
+    from .explain import explain
+    from .names import unknown
+
+    if name not in clause_ids():
+        raise unknown("clause", name, clause_ids())
+    return explain(name)
+
+
+def clause_statements() -> tuple[tuple[str, str], ...]:
+    """(id, statement) of every clause, in the contract's order."""
+    return tuple((c.id, c.statement) for c in clauses())
 
 
 def extract_models(request: Request) -> tuple[ModelText, ...]:
     """Model files of the filesystems named, read from the tree. UsageError without a tree."""
     if request.linux is None:
         raise UsageError("models are read from a kernel tree: give one with --linux DIR")
-    kernel = _any_kernel(request)
+    kernel = the_kernel(request)
     answers = _gathered(request, kernel, (), texts=True)
     for answer in answers:
         if answer.reason:

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import InternalError
+from ..errors import DisagreementError, InternalError
 from .cache import Cache
 from .pool import Ended, Phase, distribute
 from .request import Request
@@ -99,7 +99,7 @@ def _known(item: Item, store: Cache | None) -> Answer:
     task, heads = item.task, known_heads(store, models)
     if heads is None:
         return Answer()
-    found = Answer(tuple(h for h in heads if task.means(h.names, h.table)), remembered=True)
+    found = Answer(tuple(h for h in heads if task.means(h.names, h.table)), remembered=not task.exports)
     for head in found.heads if task.clauses else ():
         results = known_results(store, head.model, task)
         found.results.update(((head.model, name), rows) for name, rows in results.items())
@@ -150,7 +150,7 @@ def _end(item: Item, found: Answer, ended: Ended, alone: bool) -> None:
         sys.stderr.write(ended.trace)
     reason = ended.reason
     if ended.error is not None:
-        if alone or not isinstance(ended.error, InternalError):
+        if alone or isinstance(ended.error, DisagreementError) or not isinstance(ended.error, InternalError):
             raise ended.error
         reason = f"internal error: {ended.error}"
     if not reason:

@@ -19,8 +19,7 @@ TOUCHING = frozenset({"read", "write", "lock", "unlock", "opaque"})
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """One question. `witness` are two predicates that a meaningful trace has steps of; `doubt` names calls
-    that were not followed and that a counterexample would rest on."""
+    """One question. `doubt` names calls that were not followed and that a counterexample would rest on."""
 
     model: Model
     clause: Clause
@@ -32,7 +31,6 @@ class Obligation:
     assumptions: tuple[str, ...] = ()
     debug: bool = False
     doubt: str = ""
-    witness: tuple[str, str] = ("", "")
     fix: str = ""
     summary: str = ""
 

@@ -5,11 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .pool import USUAL, Limits
 
+if TYPE_CHECKING:
+    from ..reader.files import Origin
+
 Progress = Callable[[int, int, tuple[str, ...]], None]
 """``progress(done, total, doing)``: units that are finished, all units, and what the workers do now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """What is to be made of each obligation beside its verdict.
+
+    certificates  the folder for certificates of proofs
+    scripts       the folder for SMT-LIB scripts
+    cross_check   whether other solvers are asked as well
+    """
+
+    certificates: Path | None = None
+    scripts: Path | None = None
+    cross_check: bool = False
+
+    def __bool__(self) -> bool:
+        return self.certificates is not None or self.scripts is not None or self.cross_check
+
+    @property
+    def certificates_folder(self) -> Path:
+        """The folder for certificates, where there is one."""
+        return self.certificates or Path()
+
+
+NOTHING = Exports()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +47,17 @@ class Request:
 
     filesystems  names of filesystems or tables
     everything   all that there are
-    linux        the kernel tree; None for the models that the installation keeps
+    linux        the kernel tree, a folder or a revision; None for the models that the installation keeps
+    overlay      files of the tree that are read in place of its own, as (path, text), the text None for one
+                 that is gone
+    changed      only units that can rest on one of these paths; None for all
     module       sources outside the tree, which come first
     kernel       the version to go by; None for what the tree says, or the newest models
     clauses      () means all of them
     timeout      seconds that the solver has for one obligation
     jobs         worker processes; 0 means that this process does the work itself, without limits
     limits       what a worker may use
+    exports      what to make of each obligation beside its verdict; then results are not taken from the cache
     cache        the folder of the cache; None for none
     progress     is told what goes on
     note         is told what the user should know, one line at a time
@@ -32,7 +65,9 @@ class Request:
 
     filesystems: tuple[str, ...] = ()
     everything: bool = False
-    linux: Path | None = None
+    linux: Origin | None = None
+    overlay: tuple[tuple[str, str | None], ...] = ()
+    changed: frozenset[str] | None = None
     module: Path | None = None
     kernel: str | None = None
     clauses: tuple[str, ...] = ()
@@ -40,6 +75,7 @@ class Request:
     timeout: float | None = None
     jobs: int = 0
     limits: Limits = USUAL
+    exports: Exports = NOTHING
     cache: Path | None = None
     progress: Progress | None = None
     note: Callable[[str], None] | None = None

@@ -78,8 +78,8 @@ def no_blocking(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
         callback = vfs.callback(program.method)
         if callback and (callback.blocks == "no" or program.mode == "rcu"):
             programs.append(program)
-    if not any((c := vfs.callback(p.method)) and c.of == "dentry_operations" for p in programs):
-        yield missing(model, clause, clause.binds[:6])
+    if not programs:
+        yield missing(model, clause, clause.binds)
         return
     yield from gaps(model, clause, programs)
     for program in programs:
@@ -254,7 +254,6 @@ def dead(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             clause.formula,
             tuple(p.function for p in teardown) + ((walker.function,) if walker else ()),
             assumptions(teardown),
-            witness=("pruned", "counted") if walker is None else ("", ""),
         )
 
 
@@ -332,7 +331,6 @@ def _freed_twice(model: Model, clause: Clause, vfs: Vfs, teardown: list[Program]
             clause.formula,
             tuple(p.function for p in teardown),
             assumptions(teardown),
-            witness=("destroyed(o)", ""),
         )
 
 

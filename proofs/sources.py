@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import InputError, UsageError
+from ..reader.files import Origin, Revision
+from ..reader.lenders import LIBRARY
 from ..reader.state import State
 from ..reader.tree import Tree
 from ..reader.units import Survey, Unit, unit_at
@@ -90,9 +93,9 @@ class KernelTree:
         if request.linux is None:
             raise InputError("no kernel tree")
         self.request, self.kernel, self.store = request, kernel, store
-        self.tree = Tree(request.linux, request.module)
+        self.tree = Tree(request.linux, request.module, dict(request.overlay))
         self.survey = Survey(self.tree)
-        self._memory = digest("tree", *self.tree.bases)
+        self._memory = digest("tree", _where(self.tree.root), self.tree.module)
         self.state = State(self.tree, store.get("trees", self._memory) if store else None)
 
     def items(self, task: Task) -> list[Item]:
@@ -101,7 +104,7 @@ class KernelTree:
 
     def _item(self, unit: Unit, task: Task) -> Item:
         name = UnitName(self.tree.root, self.tree.module, unit.key, unit.module)
-        task = replace(task, source=name)
+        task = replace(task, source=name, overlay=self.request.overlay)
 
         def models() -> tuple[str, ...] | None:
             known = self.store.recall("units", name.key(self.kernel), self.state) if self.store else None
@@ -116,12 +119,7 @@ class KernelTree:
         return Item(unit.folder, task, models, lambda: sum(map(self._size, unit.paths)), tables)
 
     def _size(self, path: str) -> int:
-        for base in self.tree.bases:
-            try:
-                return (base / path).stat().st_size
-            except OSError:
-                continue
-        return 0
+        return next((size for files in self.tree.places if (size := files.size(path))), 0)
 
     def learn(self, consulted: Consulted) -> None:
         """See `Sources`."""
@@ -133,6 +131,26 @@ class KernelTree:
             self.store.put("trees", self._memory, self.state.memory())
 
     def units(self) -> list[Unit]:
+        """The units that the request means."""
+        changed = self.request.changed
+        return [u for u in self._named() if changed is None or self._rests_on(u, changed)]
+
+    def _rests_on(self, unit: Unit, changed: frozenset[str]) -> bool:
+        """Whether what the unit comes to can depend on the content of one of these paths.
+
+        What it rests on is known if it was read before. Where it was not, its own files, those of its
+        lenders, every header and what all units share count.
+        """
+        own = (unit.key.partition("+")[0], *unit.lenders)
+        if any(p in unit.paths or any(p.startswith(f"{o}/") or p == o for o in own) for p in changed):
+            return True
+        name = UnitName(self.tree.root, self.tree.module, unit.key, unit.module)
+        records = self.store.consulted("units", name.key(self.kernel)) if self.store else []
+        if records:
+            return any(changed.intersection(record) for record in records)
+        return any(p.endswith(".h") or p in LIBRARY for p in changed)
+
+    def _named(self) -> list[Unit]:
         """The units that the request names: all, those of the module, or whatever answers to its names."""
         if self.request.everything:
             return list(self.survey.units())
@@ -169,6 +187,12 @@ class KernelTree:
             self.state.learn(view.consulted)
             self.store.keep(kind, key, view.consulted, said)
         return said
+
+
+def _where(origin: Origin) -> Path:
+    """What all trees have in common that share what is remembered of files: blobs are the same in every
+    commit."""
+    return origin.repository if isinstance(origin, Revision) else origin
 
 
 def sources(request: Request, kernel: str, store: Cache | None) -> KernelTree | KeptModels:

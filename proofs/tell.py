@@ -62,12 +62,21 @@ def _last(obligation: Obligation, positions: list[Position]) -> int:
 def trace_steps(obligation: Obligation, positions: list[Position]) -> tuple[TraceStep, ...]:
     """The trace up to the step that breaks the clause, one line a step, without steps that say nothing."""
     last = _last(obligation, positions)
+    return _lines(obligation, positions[: last + 1], last)
+
+
+def witness_steps(obligation: Obligation, positions: list[Position]) -> tuple[TraceStep, ...]:
+    """A trace that breaks nothing, to its end."""
+    return _lines(obligation, positions, None)
+
+
+def _lines(obligation: Obligation, positions: list[Position], last: int | None) -> tuple[TraceStep, ...]:
     lines: list[TraceStep] = []
     needed = _needed(positions, last)
-    for index, position in enumerate(positions[: last + 1]):
+    for index, position in enumerate(positions):
         step = position.step
         labels = _labels(position)
-        if step.kind == "read" and step.callback and step.id not in needed:
+        if step.kind == "read" and step.callback and step.id not in needed and (last is not None or not labels):
             continue
         if step.kind in ("lock", "unlock") and step.field == "refcount":
             event = "get" if step.kind == "lock" else "put"
@@ -92,11 +101,12 @@ def trace_steps(obligation: Obligation, positions: list[Position]) -> tuple[Trac
     return tuple(lines)
 
 
-def _needed(positions: list[Position], last: int) -> set[str]:
+def _needed(positions: list[Position], last: int | None) -> set[str]:
     """The reads that the story needs: those through which what is freed and what is touched is reached."""
     vias = {p.step.id: p.step.via for p in positions}
     needed = {p.step.id for p in positions if ("fetch(o)", "any") in p.step.labels}
-    told = [p.step.id for p in positions if p.step.kind in ("free", "defer")] + [positions[last].step.id]
+    told = [p.step.id for p in positions if p.step.kind in ("free", "defer")]
+    told += [] if last is None else [positions[last].step.id]
     for step in told:
         current: str | None = step
         while current is not None and current not in needed:

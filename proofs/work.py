@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -20,11 +21,14 @@ from ..spec.program import Model
 from ..spec.vfs import vfs
 from .cache import Cache, digest
 from .pool import Phase
+from .request import NOTHING, Exports
 from .verdict import Result, TraceStep, Understood, Verdict
 
 if TYPE_CHECKING:
+    from ..reader.files import Origin
     from ..reader.tree import Consulted, Tree
-    from .decide import Decisions
+    from .evidence import Evidence
+    from .obligation import Obligation
 
 _UNKEPT = 1.0
 """Results of so many seconds' work at most are lost with a worker that is cut off."""
@@ -36,7 +40,7 @@ SOLVES = 12
 class UnitName:
     """Which unit of which tree; `own` if it is one of the module's."""
 
-    root: Path
+    root: Origin
     module: Path | None
     folder: str
     own: bool
@@ -54,6 +58,8 @@ class Task:
     models  where they were read before: what they are kept under
     texts   whether the models' texts are wanted as well
     cache   the folder of the cache; None for none
+    overlay files of the tree, as (path, text), that are read in place of those on disc
+    exports what to make of each obligation beside its verdict
     """
 
     source: UnitName | str
@@ -65,6 +71,8 @@ class Task:
     models: tuple[str, ...] = ()
     texts: bool = False
     cache: Path | None = None
+    overlay: tuple[tuple[str, str | None], ...] = ()
+    exports: Exports = NOTHING
 
     def means(self, names: tuple[str, ...], table: str) -> bool:
         """Whether a table of a filesystem with these names is one of those named."""
@@ -157,13 +165,17 @@ def _tuple(value: Any) -> Any:
 
 def _result_data(result: Result) -> dict[str, Any]:
     data = {f.name: getattr(result, f.name) for f in fields(result)}
-    return data | {"verdict": result.verdict.value, "trace": [list(asdict(s).values()) for s in result.trace]}
+    traces = {
+        name: [list(asdict(s).values()) for s in getattr(result, name)] for name in ("trace", "witness_trace")
+    }
+    return data | traces | {"verdict": result.verdict.value, "cross_check": []}
 
 
 def _result_from(data: dict[str, Any]) -> Result:
     plain: dict[str, Any] = {k: _tuple(v) for k, v in data.items()}
-    trace = tuple(TraceStep(*s) for s in data["trace"])
-    return Result(**(plain | {"verdict": Verdict(data["verdict"]), "trace": trace}))
+    for name in ("trace", "witness_trace"):
+        plain[name] = tuple(TraceStep(*s) for s in data[name])
+    return Result(**(plain | {"verdict": Verdict(data["verdict"]), "cross_check": ()}))
 
 
 # -- the work ------------------------------------------------------------------------------------------
@@ -174,11 +186,12 @@ def answer_apart(task: Task) -> Iterator[Message]:
     if isinstance(task.source, str):
         yield from answer(task, None)
         return
-    tree = _shared_tree(task.source.root, task.source.module).afresh()
+    shared = _shared_tree(task.source.root, task.source.module)
+    tree = shared.overlaid(dict(task.overlay)) if task.overlay else shared.afresh()
     own: tuple[str, ...] = ()
     try:
         for message in answer(task, tree):
-            if isinstance(message, Read) and message.consulted is not None:
+            if isinstance(message, Read) and message.consulted is not None and not task.overlay:
                 folder = Path(task.source.folder.partition("+")[0])
                 own = tuple(p for p in message.consulted.files if Path(p).parent == folder)
             yield message
@@ -187,7 +200,7 @@ def answer_apart(task: Task) -> Iterator[Message]:
 
 
 @cache
-def _shared_tree(root: Path, module: Path | None) -> Tree:
+def _shared_tree(root: Origin, module: Path | None) -> Tree:
     from ..reader.tree import Tree
 
     return Tree(root, module)
@@ -206,12 +219,10 @@ def answer(task: Task, tree: Tree | None) -> Iterator[Message]:
         if store is not None:
             _keep_models(task, store, read, consulted)
     yield Read(tuple(replace(h, text=text) if task.texts else h for h, _, text in read), consulted)
-    from .decide import Decisions
-
-    decisions = Decisions(task.solver, task.timeout)
-    for head, model, _ in read:
-        if task.means(head.names, head.table):
-            yield from _decide(task, store, head, model, decisions)
+    with closing(Maker(task)) as maker:
+        for head, model, _ in read:
+            if task.means(head.names, head.table):
+                yield from _decide(task, store, head, model, maker)
     yield from map(Noted, notes)
 
 
@@ -269,21 +280,47 @@ def _keep_models(
         store.put("heads", head.model, asdict(head) | {"text": ""})
         if consulted is not None:
             store.put("models", head.model, text)
-    if consulted is not None and isinstance(task.source, UnitName):
+    if consulted is not None and isinstance(task.source, UnitName) and not task.overlay:
         store.keep("units", task.source.key(task.kernel), consulted, [h.model for h, _, _ in read])
 
 
-def _decide(
-    task: Task, store: Cache | None, head: Head, model: Model, decisions: Decisions
-) -> Iterator[Message]:
-    """The results of every clause for one table, those first that are known."""
+class Maker:
+    """Makes results of obligations, and what else the task wants of them. Close it."""
+
+    def __init__(self, task: Task) -> None:
+        from .decide import Decisions
+
+        self._decisions = Decisions(task.solver, task.timeout)
+        self._evidence: Evidence | None = None
+        if task.exports:
+            from .evidence import Evidence
+
+            self._evidence = Evidence(task.exports, task.solver, task.timeout)
+
+    def result(self, obligation: Obligation) -> Result:
+        """The result of one obligation."""
+        decision = self._decisions.decide(obligation)
+        result = self._evidence.of(decision) if self._evidence is not None else decision.result
+        decision.ways.forget()
+        return result
+
+    def close(self) -> None:
+        """End what was started."""
+        if self._evidence is not None:
+            self._evidence.close()
+
+
+def _decide(task: Task, store: Cache | None, head: Head, model: Model, maker: Maker) -> Iterator[Message]:
+    """The results of every clause for one table, those first that are known. What is exported is made anew,
+    and its results are not kept."""
+    store = None if task.exports else store
     found = known_results(store, head.model, task) if store is not None else {}
     missing = [c for c in task.clauses if c not in found]
     yield from (Decided(head.model, name, found[name]) for name in task.clauses if name in found)
     kept = time.monotonic()
     for name in missing:
         results = []
-        for result in _results(task, model, name, decisions):
+        for result in _results(task, model, name, maker):
             if isinstance(result, Phase):
                 yield result
             else:
@@ -296,7 +333,7 @@ def _decide(
         yield Decided(head.model, name, found[name])
 
 
-def _results(task: Task, model: Model, name: str, decisions: Decisions) -> Iterator[Result | Phase]:
+def _results(task: Task, model: Model, name: str, maker: Maker) -> Iterator[Result | Phase]:
     """The results of one clause for one table; a `Phase` before each that may take long."""
     from .obligation import Obligation
     from .obligations import questions
@@ -306,7 +343,7 @@ def _results(task: Task, model: Model, name: str, decisions: Decisions) -> Itera
     for question in questions(model, clause(name), vfs(task.kernel)):
         if isinstance(question, Obligation):
             yield phase
-            yield decisions.decide(question)
+            yield maker.result(question)
         else:
             yield question
 

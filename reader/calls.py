@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import tree_sitter
 
-from ..spec.kernel_functions import Effect, KernelFunction, table
+from ..spec.kernel_functions import Effect, KernelFunction
 from ..spec.program import Event
 from .bdd import FALSE, TRUE
 from .expander import Expander
 from .guards import Guards
 from .macros import BODY, arguments
 from .parse import closing, parse_statements
+from .recorder import LAST_REFERENCE
 from .source import Definition, SourceFile
 from .values import (
     NULL,
@@ -29,6 +30,7 @@ from .values import (
     Sym,
     Value,
     is_error,
+    join,
     key,
     untagged,
 )
@@ -120,7 +122,7 @@ class Calls:
             return [(TRUE, Const(int(name == "true")))]
         if _ERRNO.match(name) or _SYMBOLIC.match(name):
             return [(TRUE, Const(None, name))]
-        if name in table() and not x.scope.macro(name, x.frame.file):
+        if name in x.functions and not x.scope.macro(name, x.frame.file):
             return [(TRUE, Fn(name))]
         if name in ("__func__", "__FUNCTION__"):
             return [(TRUE, Ptr("static:text", None, "", "", CType("", 0)))]
@@ -165,7 +167,7 @@ class Calls:
         return (
             name in x.frame.types
             or name in x.frame.env
-            or name in table()
+            or name in x.functions
             or bool(x.scope.find(name, "function", x.frame.file))
             or bool(x.scope.macro(name, x.frame.file))
         )
@@ -176,7 +178,7 @@ class Calls:
             return self._tracepoint(name, args, node)
         found = x.scope.find(name, "function", x.frame.file)
         own = bool(found) and found[0][0] in x.scope.own
-        known = table().get(name)
+        known = x.functions.get(name)
         if known is not None and not own:
             return self._known(known, args, node)
         value = self.expander.builtin(name, args)
@@ -245,7 +247,7 @@ class Calls:
         """Call function `name` with evaluated arguments."""
         x = self.x
         found = x.scope.find(name, "function", x.frame.file)
-        known = table().get(name)
+        known = x.functions.get(name)
         if known is not None and not (found and found[0][0] in x.scope.own):
             return self._effects(known, values, [], node)
         if found and x.irrelevant(found, values):
@@ -259,18 +261,18 @@ class Calls:
     def _candidates(self, member: str, values: list[Multi], node: tree_sitter.Node) -> Multi:
         x = self.x
         candidates = [(f, n) for f, n in x.scope.assigned(member)] if member else []
-        candidates = [(f, n) for f, n in candidates if x.scope.find(n, "function", f) or n in table()]
+        candidates = [(f, n) for f, n in candidates if x.scope.find(n, "function", f) or n in x.functions]
         candidates = [c for c in candidates if self._fits(*c, values)] or candidates
         if x.relevance is not None and candidates and len(candidates) <= MAX_CANDIDATES:
             some = [
                 (f, n)
                 for f, n in candidates
-                if n in table() or not x.irrelevant(x.scope.find(n, "function", f), values)
+                if n in x.functions or not x.irrelevant(x.scope.find(n, "function", f), values)
             ]
             if not some:
                 return self._pointer(member, node)
             candidates = some
-        known = table().get(f"->{member}")
+        known = x.functions.get(f"->{member}")
         if known is not None and not candidates:
             return self._effects(known, values, [], node)
         if not candidates or len(candidates) > MAX_CANDIDATES:
@@ -289,7 +291,11 @@ class Calls:
             x.record.condition = x.bdd.conjoin(saved, chosen)
             if x.record.condition != FALSE:
                 found = x.scope.find(name, "function", file)
-                value = x.run(name, file, values) if found else self._effects(table()[name], values, [], node)
+                value = (
+                    x.run(name, file, values)
+                    if found
+                    else self._effects(x.functions[name], values, [], node)
+                )
                 result += [(x.bdd.conjoin(chosen, g), v) for g, v in value]
             x.record.condition = saved
         x.returned(ends, result)
@@ -535,17 +541,26 @@ class Calls:
     ) -> Multi | None:
         x = self.x
         member = effect.arguments[1] if len(effect.arguments) > 1 else ""
-        for g, event in self._freed(effect.index(0), values, node, known.name):
+        for g, event in self._freed(effect.index(0), values, args, node, known.name):
             if member:
                 event = replace(event, object=f"{event.object}->{member}", type="")
             x.record.emit(event, g)
         return None
 
     def _freed(
-        self, index: int, values: list[Multi], node: tree_sitter.Node, by: str
+        self,
+        index: int,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+        by: str,
     ) -> list[tuple[int, Event]]:
+        """What a call frees that is handed `values`. A pointer that has lost its name is ``?``, of the
+        structure type that the argument is declared to point to."""
         x = self.x
         found: list[tuple[int, Event]] = []
+        declared = self.expander.type_of(args[index]) if index < len(args) else UNKNOWN_TYPE
+        tag = declared.tag if declared.known and declared.depth == 1 and not declared.array else ""
         for g, v in x.each(values[index]) if index < len(values) else []:
             v = untagged(v)
             if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:")):
@@ -582,7 +597,9 @@ class Calls:
             elif isinstance(v, Sym) or (
                 isinstance(v, Ptr) and v.path.startswith("static:") and not v.path.startswith("static:text")
             ):
-                found.append((g, Event("free", "?", value="now", source=x.where(node), note=by + "()")))
+                found.append(
+                    (g, Event("free", "?", value="now", source=x.where(node), type=tag, note=by + "()"))
+                )
         return found
 
     def _defer(
@@ -594,7 +611,7 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         x = self.x
-        for g, event in self._freed(effect.index(1), values, node, known.name):
+        for g, event in self._freed(effect.index(1), values, args, node, known.name):
             x.record.emit(
                 replace(event, kind="defer", value=effect.arguments[0], then=(replace(event, via=None),)), g
             )
@@ -677,11 +694,14 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         x = self.x
+        if "unseen" in effect.arguments:
+            self._last_unseen(known, effect, values, node)
+            return None
         self._touch("write", known, effect, values, node, "other")
-        last = x.record.fresh(f"{known.name}() drops the last reference")
+        last = x.record.fresh(f"{known.name}() {LAST_REFERENCE}")
         if "free" in effect.arguments:
             how = effect.arguments[-1]
-            for g, event in self._freed(effect.index(0), values, node, known.name):
+            for g, event in self._freed(effect.index(0), values, args, node, known.name):
                 if how != "free":
                     event = replace(event, kind="defer", value=how, then=(replace(event, via=None),))
                 x.record.emit(event, x.bdd.conjoin(g, last))
@@ -689,6 +709,31 @@ class Calls:
             taken = Effect("lock", effect.arguments[-1:])
             self._locking(taken, values, node, "lock", "exclusive", last, known.name)
         return [(TRUE, Bool(last))]
+
+    def _last_unseen(
+        self, known: KernelFunction, effect: Effect, values: list[Multi], node: tree_sitter.Node
+    ) -> None:
+        """The last reference to a dentry goes: it is freed at once if no lockless walk can have seen it."""
+        x = self.x
+        dentry: Multi = [(g, v) for g, v in self._pointers(values, effect.index(0))]
+        if effect.arguments[-1] != "unseen":
+            member = effect.arguments[-1]
+            places: Multi = [
+                (g, v._replace(field=join(v.field, member), ctype=CType("dentry", 1)))
+                for g, v in dentry
+                if isinstance(v, Ptr)
+            ]
+            dentry = x.load(places, node) if x.unseen.possible else []
+        for g, v in dentry:
+            if not isinstance(v, Ptr) or v.field or "->" not in v.path or not x.unseen.possible:
+                continue
+            last = x.record.fresh(f"{known.name}() of a dentry that no walk has seen {LAST_REFERENCE}")
+            sure = x.unseen.led_to_by(v.path.rsplit("->", 1)[1].removesuffix(".[]").rsplit(".", 1)[-1])
+            freed = Event("free", v.path, value="now", source=x.where(node), via=v.via, type="dentry")
+            freed = replace(freed, note=f"{known.name}()")
+            if not sure:
+                freed = replace(freed, kind="opaque", value="external", note=known.name)
+            x.record.emit(freed, x.bdd.conjoin(g, last))
 
     def _kref(
         self,
@@ -699,7 +744,7 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         x = self.x
-        last = x.record.fresh(f"{known.name}() drops the last reference")
+        last = x.record.fresh(f"{known.name}() {LAST_REFERENCE}")
         saved = x.record.condition
         x.record.condition = x.bdd.conjoin(saved, last)
         self._later("now", values[effect.index(1, 1)], values[effect.index(0)], node, known.name)
@@ -991,7 +1036,7 @@ class Calls:
 
     def iterates(self, macro: str) -> bool:
         """Whether the table knows a loop macro as an iterator, and the filesystem has none of that name."""
-        known = table().get(macro)
+        known = self.x.functions.get(macro)
         own = any(f in self.x.scope.own for f, _ in self.expander.defined(macro))
         return known is not None and known.has("iterate") and not own
 
@@ -999,7 +1044,7 @@ class Calls:
         """Which argument of an iterator is set to the element, which one is the head, and which are set to
         anything. Where the tree's definition has a parameter called head, that is it: before 3.9 hash
         lists took one more cursor."""
-        numbers = [int(a) for a in table()[macro].effects[0].arguments]
+        numbers = [int(a) for a in self.x.functions[macro].effects[0].arguments]
         position, head, cursors = numbers[0], numbers[1], numbers[2:]
         for _, defined in self.expander.defined(macro)[:1]:
             names = [p.removesuffix("...") for p in defined.params or ()]

@@ -27,6 +27,7 @@ from .relevance import COUNTED, DELAYED, HOLDS, LATER, PARAMETER, UNTOLD, WAITS,
 from .source import Definition, SourceFile
 from .tree import Scope
 from .types import Types, declared, type_tag
+from .unseen import Unseen
 from .values import (
     NULL,
     UNKNOWN_TYPE,
@@ -39,6 +40,7 @@ from .values import (
     Sym,
     Value,
     is_error,
+    join,
     key,
     untagged,
 )
@@ -91,7 +93,8 @@ class Frame:
 class Executor:
     """Executes one method. `facts` fixes symbolic tests: ``{key: truth}``, e.g. of ``flags & LOOKUP_RCU``.
     Calls are followed down to `depth`, only where they matter to `relevance`, if there is one, and until
-    `most_followed` statements were executed."""
+    `most_followed` statements were executed. `kernel` is the version whose functions are called; `unseen`
+    tells the dentries that its dput() frees at once."""
 
     def __init__(
         self,
@@ -101,9 +104,13 @@ class Executor:
         depth: int = MAX_CALLS,
         relevance: Relevance | None = None,
         most_followed: int = MAX_FOLLOWED,
+        kernel: str = "",
+        unseen: Unseen | None = None,
     ) -> None:
         self.scope = scope
         self.types = types
+        self.functions = table(kernel)
+        self.unseen = unseen or Unseen(scope, self.functions)
         self.record = Recorder()
         self.bdd = self.record.bdd
         self.facts = facts or {}
@@ -226,8 +233,8 @@ class Executor:
 
     def follows(self, file: SourceFile, definition: Definition) -> bool:
         """Whether a call of a function is still followed: not after so many statements that a program
-        nears its limit, nor below `depth`, where only inline functions of headers are, and functions
-        that return with other locks than they were entered with."""
+        nears its limit, nor below `depth`, where only inline functions of headers are, accessors, and
+        functions that return with other locks than they were entered with."""
         limit = self.most_followed
         if self.relevance is not None and not self.relevance.what.waits:
             limit //= 3
@@ -235,7 +242,12 @@ class Executor:
             return True
         if self.statements >= MAX_STATEMENTS // 2 or len(self.frames) >= MAX_DEPTH:
             return False
-        return file.path.endswith(".h") or self._passes_lock(file, definition)
+        if file.path.endswith(".h") or _yields_pointer(file, definition):
+            return True
+        if self._passes_lock(file, definition):
+            return True
+        small = self.relevance is not None and self.relevance.small(file, definition)
+        return small and len(self.frames) < self.depth
 
     def _passes_lock(self, file: SourceFile, definition: Definition) -> bool:
         """Whether a function is annotated as not returning with the locks that it was entered with, or its
@@ -253,7 +265,7 @@ class Executor:
         """1 if the text of a function takes a lock, -1 if it drops one."""
         signs = set[int]()
         for name in set(_CALLED.findall(file.code, definition.start, definition.end)):
-            known = table().get(name)
+            known = self.functions.get(name)
             if known is not None:
                 signs |= {LOCK_SIGNS[e.operation] for e in known.effects if e.operation in LOCK_SIGNS}
             elif deep < LOCKERS_DEEP and name != definition.name:
@@ -310,12 +322,12 @@ class Executor:
         text = text.strip()
         while text.startswith("(") and _closes_at_end(text):
             text = text[1:-1].strip()
-        for sign, join in (("||", self.bdd.disjoin), ("&&", self.bdd.conjoin)):
+        for sign, either in (("||", self.bdd.disjoin), ("&&", self.bdd.conjoin)):
             parts = _split(text, sign)
             if len(parts) > 1:
                 result = self.configured(parts[0])
                 for part in parts[1:]:
-                    result = join(result, self.configured(part))
+                    result = either(result, self.configured(part))
                 return result
         if text.startswith("!"):
             return self.bdd.negate(self.configured(text[1:]))
@@ -344,6 +356,11 @@ class Executor:
                 Source(file.path, file.line(definition.start), definition.name),
             )
             raise Abandon
+        if definition.broken:
+            # What is read of a text that is not what anybody compiles can break a clause that holds.
+            at = Source(file.path, file.line(pieces(file, definition).at), definition.name)
+            self.record.gap(f"{definition.name}() does not parse: {definition.broken}", at)
+            return [(TRUE, Sym(("unparsed", definition.name)))]
         self.scope.use(file)
         self.followed[f"{file.path}:{definition.name}"] = None
         result: Multi = []
@@ -353,7 +370,8 @@ class Executor:
             if self.record.condition != FALSE:
                 result += self._under(under, self.run_piece(file, definition.name, piece, arguments))
             self.record.condition = saved
-        return result
+        tag = _returned(file, definition)
+        return [(g, retype(v, CType(tag, 1))) for g, v in result] if tag else result
 
     def _under(self, condition: int, value: Multi) -> Multi:
         return value if condition == TRUE else [(self.bdd.conjoin(condition, g), v) for g, v in value]
@@ -450,7 +468,10 @@ class Executor:
     def _has_label(self, node: tree_sitter.Node) -> bool:
         if not self.frame.gotos:
             return False
-        return any(n.type == "labeled_statement" for n in _descend(node))
+        return any(
+            n.type == "labeled_statement" or (n.type == "case_statement" and _case(n) in self.frame.gotos)
+            for n in _descend(node)
+        )
 
     def _expression(self, node: tree_sitter.Node) -> None:
         for child in node.named_children:
@@ -493,11 +514,27 @@ class Executor:
                 self.record.condition = self.bdd.disjoin(after, self.record.condition)
 
     def _label(self, node: tree_sitter.Node) -> None:
-        label = self.text(node.children[0])
-        arrived = self.frame.gotos.pop(label, FALSE)
-        self.record.condition = self.record.widen(self.bdd.disjoin(self.record.condition, arrived))
+        self._arrive(self.text(node.children[0]))
         for child in node.named_children[1:]:
             self.statement(child)
+
+    def _arrive(self, label: str) -> None:
+        """Go on with what jumped here as well; what is around this was not entered by its condition alone."""
+        arrived = self.frame.gotos.pop(label, FALSE)
+        if arrived != FALSE:
+            self.exits += 1
+        self.record.condition = self.record.widen(self.bdd.disjoin(self.record.condition, arrived))
+
+    def _inner_case(self, node: tree_sitter.Node) -> None:
+        """A case label inside a statement of its switch, which jumps to it."""
+        self._arrive(_case(node))
+        self._after_label(node)
+
+    def _after_label(self, node: tree_sitter.Node) -> None:
+        label = node.child_by_field_name("value")
+        for inner in node.named_children:
+            if label is None or inner.id != label.id:
+                self.statement(inner)
 
     def _goto(self, node: tree_sitter.Node) -> None:
         label = self.text(node.named_children[0])
@@ -617,7 +654,7 @@ class Executor:
             return
         value = self.value(subject)
         entry = self.record.condition
-        cases = [c for c in body.named_children if c.type == "case_statement"]
+        cases = _cases_of(body)
         tests: dict[int, int] = {}
         taken = FALSE
         for case in cases:
@@ -626,6 +663,10 @@ class Executor:
                 self.record.condition = entry
                 tests[case.id] = self.bdd.without(self.equal(value, self.value(label)), taken)
                 taken = self.bdd.disjoin(taken, tests[case.id])
+        for case in cases:
+            if case.parent is None or case.parent.id != body.id:
+                arrives = tests.get(case.id, self.bdd.negate(taken))
+                self.frame.gotos[_case(case)] = self.bdd.conjoin(entry, arrives)
         self.frame.breaks.append(FALSE)
         self.record.condition = FALSE
         for child in body.named_children:
@@ -634,10 +675,7 @@ class Executor:
                 self.record.condition = self.bdd.disjoin(
                     self.record.condition, self.bdd.conjoin(entry, arrives)
                 )
-                label = child.child_by_field_name("value")
-                for inner in child.named_children:
-                    if label is None or inner.id != label.id:
-                        self.statement(inner)
+                self._after_label(child)
             else:
                 self.statement(child)
         missed = FALSE
@@ -734,15 +772,15 @@ class Executor:
                 if value is not None and names:
                     member = ".".join(self.text(n).lstrip(".") for n in names)
                     if value.type == "initializer_list":
-                        self.initialise(target._replace(field=_join(target.field, member)), value)
+                        self.initialise(target._replace(field=join(target.field, member)), value)
                     else:
-                        self.memory[(target.path, _join(target.field, member))] = self.value(value)
+                        self.memory[(target.path, join(target.field, member))] = self.value(value)
                 elif value is not None:
                     self.value(value)
             elif child.type == "initializer_list":
-                self.initialise(target._replace(field=_join(target.field, "[]")), child)
+                self.initialise(target._replace(field=join(target.field, "[]")), child)
             elif child.type != "comment":
-                cell = (target.path, _join(target.field, "[]"))
+                cell = (target.path, join(target.field, "[]"))
                 self.memory[cell] = self.merge(self.memory.get(cell, []) + self.value(child))
 
     def local(self, name: str) -> str:
@@ -931,6 +969,7 @@ class Executor:
                 result += [(self.bdd.conjoin(g, h), v) for h, v in self._load_local(place)]
             elif isinstance(place, Ptr) and (place.path, place.field) in self.memory:
                 stored = self._possible(self.memory[(place.path, place.field)], -1)
+                stored = self._some(stored) if "[]" in place.field else stored
                 result += [(self.bdd.conjoin(g, h), v) for h, v in stored]
             elif isinstance(place, Ptr):
                 result.append((g, self._load_shared(place, g, node)))
@@ -968,8 +1007,8 @@ class Executor:
     def _load_local(self, place: Ptr) -> Multi:
         name = place.path.split(":", 2)[2]
         owner = self._owner(place.path)
-        if place.field.endswith("[]") and (place.path, place.field) in self.memory:
-            return self._possible(self.memory[(place.path, place.field)], owner)
+        if "[]" in place.field and (place.path, place.field) in self.memory:
+            return self._some(self._possible(self.memory[(place.path, place.field)], owner))
         if not place.field and owner >= 0 and name in self.frames[owner].env:
             return self._possible(self.frames[owner].env[name], owner)
         stored = self.memory.get((place.path, place.field))
@@ -986,13 +1025,24 @@ class Executor:
                         (
                             g,
                             self._load_shared(
-                                v._replace(field=_join(v.field, place.field), ctype=place.ctype), g, None
+                                v._replace(field=join(v.field, place.field), ctype=place.ctype), g, None
                             ),
                         )
                     )
             if inside:
                 return inside
         return [(TRUE, Sym(("local", place.path, place.field)))]
+
+    def _some(self, stored: Multi) -> Multi:
+        """What one element of the function's own array is: anything that was stored to any of them, or zero.
+        Two loads, of whatever elements, have nothing to do with each other."""
+        result: Multi = []
+        left = TRUE
+        for g, v in stored:
+            chosen = self.bdd.conjoin(self.bdd.conjoin(left, g), self.record.fresh("it is this element"))
+            result.append((chosen, v))
+            left = self.bdd.without(left, chosen)
+        return [*result, (left, NULL)]
 
     def _load_shared(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> Value:
         if place.path.startswith("static:"):
@@ -1005,7 +1055,10 @@ class Executor:
                     _pointee(place.ctype),
                 )
             return Sym(("static", place.path, place.field))
-        if place.ctype.array or (place.ctype.known and place.ctype.tag and place.ctype.depth == 0):
+        if place.ctype.array:
+            return place
+        if place.ctype.known and place.ctype.tag and place.ctype.depth == 0:
+            self._copies(place, under, node)
             return place
         fixed = self.calls.well_known(place)
         event = self.record.emit(
@@ -1033,6 +1086,20 @@ class Executor:
         target = _pointee(place.ctype)
         return Ptr(_extend(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
 
+    def _copies(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> None:
+        """A structure is read as a whole."""
+        event = Event(
+            "read",
+            place.path,
+            place.field or "*",
+            source=self.where(node),
+            via=place.via,
+            debug=self.record.debug > 0,
+            type=place.otype,
+            note=self.text(node) if node is not None else "",
+        )
+        self.record.emit(event, under)
+
     def store(self, address: Multi, value: Multi, node: tree_sitter.Node) -> None:
         """Store `value` at `address`; a write event for memory that is not the function's own."""
         for g, place in self.each(address):
@@ -1055,16 +1122,11 @@ class Executor:
                     new = [(self.bdd.conjoin(h, here), v) for h, v in value]
                     frame.env[name] = self.merge(old + new)
                 else:
-                    if "[]" in place.field:
-                        here = self.bdd.conjoin(here, self.record.fresh("it is this element"))
-                    cell = (place.path, place.field)
-                    old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
-                    self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+                    self._keep(place, here, value)
             elif place.path.startswith("static:"):
                 here = self.bdd.conjoin(self._since(-1), g)
-                cell = (place.path, place.field)
-                old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
-                self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+                known = (place.path, place.field) in self.memory
+                self._keep(place, here, value, None if known else [(TRUE, self._load_shared(place, g, node))])
             else:
                 for h, v in self.each(value):
                     both = self.bdd.conjoin(g, h)
@@ -1083,6 +1145,14 @@ class Executor:
                             ),
                             both,
                         )
+
+    def _keep(self, place: Ptr, here: int, value: Multi, before: Multi | None = None) -> None:
+        """What memory holds from now on, `before` if nothing was stored there; an element of an array may be
+        another one than what was stored before, which then is still there."""
+        cell = (place.path, place.field)
+        gone = FALSE if "[]" in place.field else here
+        old = [(self.bdd.without(h, gone), v) for h, v in self.memory.get(cell) or before or []]
+        self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
 
     def address(self, name: str) -> Multi:
         """The address of a local variable."""
@@ -1129,7 +1199,7 @@ class Executor:
                     tag = v.otype
                 ctype = self.types.member(tag, name, self.frame.file) if tag else UNKNOWN_TYPE
                 place = v._replace(
-                    field=_join(v.field, name), ctype=ctype, otype=v.otype or (tag if not v.field else "")
+                    field=join(v.field, name), ctype=ctype, otype=v.otype or (tag if not v.field else "")
                 )
                 result.append((g, self.calls.embedded(place)))
             else:
@@ -1149,7 +1219,7 @@ class Executor:
                 element = v.ctype._replace(array=False) if v.ctype.known else UNKNOWN_TYPE
                 if v.via is not None and not v.field and element == UNKNOWN_TYPE:
                     element = CType("", 0)
-                result.append((g, v._replace(field=_join(v.field, "[]"), ctype=element)))
+                result.append((g, v._replace(field=join(v.field, "[]"), ctype=element)))
             else:
                 result.append((g, v))
         return result
@@ -1420,6 +1490,23 @@ def _descend(node: tree_sitter.Node) -> list[tree_sitter.Node]:
     return found
 
 
+def _case(node: tree_sitter.Node) -> str:
+    """The name of a case label among those that are jumped to."""
+    return f"case {node.id}"
+
+
+def _cases_of(body: tree_sitter.Node) -> list[tree_sitter.Node]:
+    """The case labels of the switch with that body, but not those of switches in it, in order."""
+    found: list[tree_sitter.Node] = []
+    todo = [body]
+    while todo:
+        node = todo.pop()
+        if node.type == "case_statement":
+            found.append(node)
+        todo += reversed([c for c in node.named_children if c.type != "switch_statement"])
+    return found
+
+
 def parameters(piece: Parsed, function: tree_sitter.Node) -> list[tuple[str, CType]]:
     """The parameters of a function definition: names and types."""
     declarator = function.child_by_field_name("declarator")
@@ -1452,10 +1539,6 @@ def _pointee(ctype: CType) -> CType:
         if ctype.known and ctype.depth > 0
         else UNKNOWN_TYPE
     )
-
-
-def _join(a: str, b: str) -> str:
-    return f"{a}.{b}" if a else b
 
 
 def _extend(path: str, member: str) -> str:
@@ -1534,6 +1617,15 @@ def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
     return frozenset({symbol}) if symbol[0] in ("c", "param") else None
 
 
+def _returned(file: SourceFile, definition: Definition) -> str:
+    """The tag of the structure that a function is declared to return a pointer to, or ""."""
+    head = file.code[definition.start : definition.body]
+    found = re.search(
+        rf"\bstruct\s+(\w+)\s*(?:const\s*)?\*\s*(?:\w+\s+)*{re.escape(definition.name)}\s*\(", head
+    )
+    return found.group(1) if found else ""
+
+
 def _yields_pointer(file: SourceFile, definition: Definition) -> bool:
     """Whether a function is an accessor, short and returning a pointer: then what it reads must be known."""
     head = file.code[definition.start : file.code.find("(", definition.start)]
@@ -1575,7 +1667,7 @@ _STATEMENTS: dict[str, Callable[[Executor, tree_sitter.Node], None]] = {
     "continue_statement": Executor._continue,
     "preproc_ifdef": Executor._preprocessor,
     "preproc_if": Executor._preprocessor,
-    "case_statement": Executor._compound,
+    "case_statement": Executor._inner_case,
     "expression_statement": Executor._expression,
 }
 
@@ -1608,4 +1700,4 @@ _EXPRESSIONS: dict[str, _Handler] = {
     "gnu_asm_expression": Executor._asm,
 }
 
-__all__ = ["Executor", "Frame", "KernelFunction", "table"]
+__all__ = ["Executor", "Frame", "KernelFunction"]

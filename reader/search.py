@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-from .source import MAX_BYTES
-from .tree import SETTLED, Searched, read_below
+from .files import Entry, Files, Listing
+from .tree import Searched
 
 Look = Callable[[bytearray, int], str]
 """What the first so many bytes of a buffer, all of a file, have in them: a word without spaces, or ""."""
@@ -18,16 +14,21 @@ SOURCES_AND_HEADERS = (".c", ".h")
 
 
 class Search:
-    """Looks through the files below `root` that end in one of `suffixes`.
+    """Looks through the files of a tree that end in one of `suffixes`.
 
     kind      names `look`: other things that are looked for go by another name
     searched  what is known of folders from before (`Tree.searched`); brought up to date
     """
 
     def __init__(
-        self, root: Path, searched: Searched, look: Look, kind: str = "", suffixes: tuple[str, ...] = SOURCES
+        self,
+        files: Files,
+        searched: Searched,
+        look: Look,
+        kind: str = "",
+        suffixes: tuple[str, ...] = SOURCES,
     ) -> None:
-        self.root = root
+        self.files = files
         self.searched = searched
         self.look = look
         self.kind = kind
@@ -37,66 +38,34 @@ class Search:
     def below(self, folder: str, deep: bool = True) -> Iterator[tuple[str, str]]:
         """The path, relative to the root, and the word of each file in `folder` (and below it, if `deep`)
         that has one. Symbolic links to folders are not followed."""
-        todo = [folder] if (self.root / folder).resolve().is_relative_to(self.root) else []
+        todo = [folder]
         while todo:
             here = todo.pop()
-            try:
-                with os.scandir(self.root / here) as listing:
-                    entries = sorted(listing, key=lambda e: e.name)
-            except OSError:
+            listing = self.files.listing(here, self.suffixes)
+            if listing is None:
                 continue
             if deep:
-                todo += [f"{here}/{e.name}" for e in entries if e.is_dir(follow_symlinks=False)]
-            files = [e for e in entries if e.name.endswith(self.suffixes)]
-            if files:
-                yield from self._in_folder(here, files)
+                todo += [f"{here}/{name}" for name in listing.folders]
+            if listing.entries:
+                yield from self._in_folder(here, listing)
 
-    def _in_folder(self, here: str, files: list[os.DirEntry[str]]) -> list[tuple[str, str]]:
-        now = time.time()
-        seen: list[tuple[object, ...]] = []
-        settled = True
-        for entry in files:
-            try:
-                status = entry.stat()
-            except OSError:
-                seen.append((entry.name,))
-                continue
-            seen.append((entry.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
-            settled = settled and max(status.st_mtime, status.st_ctime) < now - SETTLED
-        looks = hashlib.sha256(repr(seen).encode("utf-8", "surrogateescape")).hexdigest()
+    def _in_folder(self, here: str, listing: Listing) -> list[tuple[str, str]]:
         key = f"{self.kind}|{here}"
         known = self.searched.get(key)
-        if known is not None and known[0] == looks:
+        if known is not None and known[0] == listing.looks:
             rows = known[1]
         else:
-            words = [(self._word(here, e), f"{here}/{e.name}") for e in files]
+            words = [(self._word(e), f"{here}/{e.name}") for e in listing.entries]
             rows = tuple(f"{word} {path}" for word, path in words if word)
-            if settled:
-                self.searched[key] = (looks, rows)
+            if listing.settled:
+                self.searched[key] = (listing.looks, rows)
             else:
                 self.searched.pop(key, None)
         return [(path, word) for word, _, path in (r.partition(" ") for r in rows) if path]
 
-    def _word(self, here: str, entry: os.DirEntry[str]) -> str:
+    def _word(self, entry: Entry) -> str:
         """What `look` says of a file; nothing if it is no C source, or lies outside the tree."""
         try:
-            if entry.is_symlink():
-                file, _ = read_below(self.root, f"{here}/{entry.name}")
-                return self.look(bytearray(file.raw), len(file.raw)) if file is not None else ""
-            if not entry.is_file() or entry.stat().st_size > MAX_BYTES:
-                return ""
-            return self.look(self._buffer, self._read(entry.path))
+            return self.look(self._buffer, entry.read_into(self._buffer))
         except OSError:
             return ""
-
-    def _read(self, path: str) -> int:
-        """Read a file into the buffer, which grows with the largest; how many bytes there are."""
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            total = os.readv(handle, [self._buffer])
-            while total == len(self._buffer):
-                self._buffer.extend(bytes(len(self._buffer)))
-                total += os.readv(handle, [memoryview(self._buffer)[total:]])
-            return total
-        finally:
-            os.close(handle)

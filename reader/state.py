@@ -7,13 +7,10 @@ is read again.
 
 from __future__ import annotations
 
-import os
-import stat
-import time
-from pathlib import Path
 from typing import Any
 
-from .tree import ABSENT, Consulted, Searched, Tree, content, names_hash, read_below, signature
+from .files import NOTHING, Files, Signature
+from .tree import ABSENT, Consulted, Searched, Tree, content, names_hash
 
 _HASH = 64
 """Length of a SHA-256 in hex."""
@@ -24,11 +21,10 @@ class State:
 
     def __init__(self, tree: Tree, remembered: Any = None) -> None:
         self.tree = tree
-        self._known: dict[str, tuple[int, ...]] = {}
+        self._known: dict[str, Signature] = {}
         self._hashes: dict[str, str] = {}
         self._now: dict[str, str] = {}
         self._listings: dict[str, str] = {}
-        self._inside: dict[str, bool] = {}
         self._changed = False
         if isinstance(remembered, dict):
             self._recall(remembered)
@@ -43,7 +39,7 @@ class State:
     def content(self, path: str) -> str:
         """What is at `path`, as `reader.tree.content` says it."""
         if path not in self._now:
-            found = (self._below(base, path) for base in self.tree.bases)
+            found = (self._in(files, path) for files in self.tree.places)
             self._now[path] = next((f for f in found if f is not None), ABSENT)
         return self._now[path]
 
@@ -75,43 +71,30 @@ class State:
         """Take over what has the right form; the memory is a file that others may have written."""
         files, searched = remembered.get("files"), remembered.get("searched")
         for path, row in files.items() if isinstance(files, dict) else ():
-            if isinstance(row, list) and len(row) == 5 and isinstance(row[4], str):
-                self._known[path], self._hashes[path] = tuple(row[:4]), row[4]
+            if isinstance(row, list) and len(row) > 1 and isinstance(row[-1], str):
+                self._known[path], self._hashes[path] = tuple(row[:-1]), row[-1]
         found: Searched = {}
         for folder, row in searched.items() if isinstance(searched, dict) else ():
             if isinstance(row, list) and row and all(isinstance(w, str) for w in row):
                 found[folder] = (row[0], tuple(row[1:]))
         self.tree.searched.update(found)
 
-    def _remember(self, path: str, known: tuple[int, ...], sha256: str) -> None:
+    def _remember(self, path: str, known: Signature, sha256: str) -> None:
         if self._known.get(path) != known or self._hashes.get(path) != sha256:
             self._known[path], self._hashes[path] = known, sha256
             self._changed = True
 
-    def _below(self, base: Path, path: str) -> str | None:
-        """The content of `path` below `base`; None if nothing is there."""
-        try:
-            status = os.lstat(f"{base}/{path}")
-        except (FileNotFoundError, NotADirectoryError):
+    def _in(self, files: Files, path: str) -> str | None:
+        """The content of `path` in one of the tree's places; None if nothing is there."""
+        known = files.glance(path)
+        if known == NOTHING:
             return None
-        except (OSError, ValueError):
-            status = None
-        regular = status is not None and stat.S_ISREG(status.st_mode) and self._is_inside(base, path)
-        if regular and status is not None:
-            known = signature(status, time.time())
-            if known is not None and self._known.get(path) == known:
-                return self._hashes[path]
-        file, settled = read_below(base, path)
+        if known is not None and self._known.get(path) == known:
+            return self._hashes[path]
+        file, settled = files.fetch(path)
         if file is None:
             return None
         found = content(file)
-        if regular and settled is not None and len(found) == _HASH:
+        if known is not None and settled is not None and len(found) == _HASH:
             self._remember(path, settled, found)
         return found
-
-    def _is_inside(self, base: Path, path: str) -> bool:
-        """Whether the folder of `path` lies below `base`, symbolic links followed."""
-        folder = f"{base}/{path.rpartition('/')[0]}"
-        if folder not in self._inside:
-            self._inside[folder] = Path(folder).resolve().is_relative_to(base)
-        return self._inside[folder]

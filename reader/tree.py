@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import re
-import stat
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from ..errors import InputError
-from .source import MAX_BYTES, Definition, Macro, SourceFile
+from .files import Files, Folder, Origin, Overlaid, Revision, Signature, files_of
+from .source import Definition, Macro, SourceFile
 
 ABSENT = "-"
 """What stands for the content of a file that is not there."""
-SETTLED = 2.0
-"""A file that changed less than so many seconds ago may change again without another time stamp."""
-
 Searched = dict[str, tuple[str, tuple[str, ...]]]
 """By folder: what its C files looked like (names, sizes, times, inodes), and which of them were found."""
-Signature = tuple[int, int, int, int]
-"""Size, times of the last change of content and of status in ns, and inode number of a file."""
-
 _VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.M)
 _PROTOTYPE_HINT = 200
 
@@ -51,40 +43,9 @@ def content(file: SourceFile | None) -> str:
     return f"!{file.problem}" if file.problem and not file.raw else file.sha256
 
 
-def signature(status: os.stat_result, now: float) -> Signature | None:
-    """By what a file is known again without reading it; None for one that changed just before `now`."""
-    if not stat.S_ISREG(status.st_mode) or max(status.st_mtime, status.st_ctime) > now - SETTLED:
-        return None
-    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-
-
 def names_hash(names: Iterable[str]) -> str:
     """A listing as one word."""
     return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def read_below(base: Path, path: str) -> tuple[SourceFile | None, Signature | None]:
-    """The file at `path` below `base`, None if there is none, and its signature where it has settled.
-
-    A file that cannot be read as C source has its `problem` set and no text; so has one whose path leads
-    out of `base`.
-    """
-    try:
-        resolved = (base / path).resolve()
-    except (OSError, RuntimeError, ValueError):
-        return SourceFile(path, b"", problem="its path leads nowhere"), None
-    if not resolved.is_relative_to(base):
-        return SourceFile(path, b"", problem="leads out of the tree"), None
-    try:
-        if not resolved.is_file():
-            return None, None
-        status = resolved.stat()
-        if status.st_size > MAX_BYTES:
-            return SourceFile(path, b"", problem=f"larger than {MAX_BYTES >> 20} MiB"), None
-        known = signature(status, time.time())
-        return SourceFile(path, resolved.read_bytes()), known
-    except OSError as error:
-        return SourceFile(path, b"", problem=error.strerror or "cannot be read"), None
 
 
 class Tree:
@@ -93,48 +54,63 @@ class Tree:
     A path is relative to the one or the other. Every path that was asked for is remembered: `consulted`.
     """
 
-    def __init__(self, root: Path, module: Path | None = None) -> None:
-        self.root = root.resolve()
+    def __init__(
+        self, root: Origin, module: Path | None = None, overlay: Mapping[str, str | None] | None = None
+    ) -> None:
+        self.root = root if isinstance(root, Revision) else root.resolve()
         self.module = module.resolve() if module is not None else None
-        self.bases = (self.root,) if self.module is None else (self.module, self.root)
         self.searched: Searched = {}
         """Where operations tables were looked for (`reader/search.py`)."""
-        self._read: dict[str, tuple[SourceFile | None, Signature | None]] = {}
+        self.files = files_of(root)
+        if overlay:
+            self.files = Overlaid(self.files, overlay)
+        self._module: Files | None = Folder(module) if module is not None else None
         self._cache: dict[str, SourceFile | None] = {}
+        self._signatures: dict[str, Signature] = {}
         self._listing: dict[str, tuple[str, ...]] = {}
         self._closure: dict[str, tuple[SourceFile, ...]] = {}
-        if not self.root.is_dir():
-            raise InputError(f"{root}: no such folder")
-        if not (self.root / "Makefile").is_file() or not (self.root / "fs").is_dir():
+        if not self.files.size("Makefile") or self.files.listing("fs", ()) is None:
             raise InputError(f"{root}: no kernel tree (it has no Makefile with a version, or no fs/)")
-        if self.module is not None and not self.module.is_dir():
-            raise InputError(f"{module}: no such folder")
+
+    @property
+    def places(self) -> tuple[Files, ...]:
+        """Where a path is looked for, first to last: in the module, in the tree."""
+        return (self.files,) if self._module is None else (self._module, self.files)
 
     def afresh(self) -> Tree:
         """The same tree, that has been asked for nothing yet; what was read is shared."""
         other = copy.copy(self)
-        other._cache, other._listing, other._closure = {}, {}, {}
+        other._cache, other._signatures, other._listing, other._closure = {}, {}, {}, {}
+        return other
+
+    def overlaid(self, texts: Mapping[str, str | None]) -> Tree:
+        """The tree with the files at these paths replaced or added, or gone where the text is None. It has
+        been asked for nothing yet."""
+        other = self.afresh()
+        other.files = Overlaid(self.files, texts)
+        other.searched = dict(self.searched)
         return other
 
     def forget(self, paths: Iterable[str]) -> None:
         """Drop the text of files that nobody else will ask for, in this tree and those made of it."""
         for path in paths:
-            self._read.pop(path, None)
+            for files in self.places:
+                files.forget(path)
 
     @property
     def consulted(self) -> Consulted:
         """All that was asked for so far."""
-        signatures = {p: s for p in self._cache if p in self._read and (s := self._read[p][1]) is not None}
         return Consulted(
             {p: content(f) for p, f in self._cache.items()},
             {k: names_hash(names) for k, names in self._listing.items()},
-            signatures,
+            dict(self._signatures),
         )
 
     @cached_property
     def version(self) -> str:
         """The kernel version that the top Makefile states (``6.12.117``); InputError if it states none."""
-        text = (self.root / "Makefile").read_text(encoding="utf-8", errors="replace")[:4096]
+        makefile = self.files.read("Makefile")[0]
+        text = makefile.text[:4096] if makefile is not None else ""
         found: dict[str, str] = dict(_VERSION.findall(text))
         if not found.get("VERSION", "").isdigit() or not found.get("PATCHLEVEL", "").isdigit():
             raise InputError(f"{self.root}: the Makefile states no VERSION and PATCHLEVEL; no kernel tree")
@@ -147,17 +123,10 @@ class Tree:
         """The file at `path`, or None if there is none. A file that cannot be read as C source (too large,
         unreadable) has its `problem` set and no text."""
         if path not in self._cache:
-            if path not in self._read:
-                self._read[path] = self._look(path)
-            self._cache[path] = self._read[path][0]
+            self._cache[path], known = _first(path, self.places)
+            if known is not None:
+                self._signatures[path] = known
         return self._cache[path]
-
-    def _look(self, path: str) -> tuple[SourceFile | None, Signature | None]:
-        for base in self.bases:
-            found = read_below(base, path)
-            if found[0] is not None:
-                return found
-        return None, None
 
     def list(
         self,
@@ -177,13 +146,9 @@ class Tree:
     def listed(self, key: str) -> tuple[str, ...]:
         """The listing that `key` of `Consulted.listings` names, as it is now."""
         where, depth, suffixes, folder = key.split("|", 3)
-        base = self.module if where == "module" else self.root
-        if base is None or not (base / folder).resolve().is_relative_to(base):
-            return ()
-        start = base / folder
-        walk = start.rglob("*") if depth == "deep" else start.glob("*")
-        names = (str(p.relative_to(base)) for p in walk if p.name.endswith(tuple(suffixes.split(","))))
-        return tuple(sorted(names)) if start.is_dir() else ()
+        files = self._module if where == "module" else self.files
+        ends = tuple(suffixes.split(","))
+        return () if files is None else tuple(sorted(files.names(folder, ends, depth == "deep")))
 
     @property
     def module_files(self) -> tuple[str, ...]:
@@ -224,6 +189,11 @@ class Tree:
                         queue.append(header)
             self._closure[path] = tuple(queue[1:])
         return self._closure[path]
+
+
+def _first(path: str, places: Iterable[Files]) -> tuple[SourceFile | None, Signature | None]:
+    """The file at `path` in the first of `places` that has one."""
+    return next((found for files in places if (found := files.read(path))[0] is not None), (None, None))
 
 
 def _normal(path: str) -> str:
@@ -311,6 +281,8 @@ class Scope:
         "fs/ramfs/inode.c",
         "fs/unicode/utf8-core.c",
         "fs/file.c",
+        "fs/unicode/utf8-core.c",
+        "fs/ramfs/inode.c",
     )
 
     def __init__(self, tree: Tree, files: tuple[str, ...]) -> None:
@@ -342,7 +314,7 @@ class Scope:
 
     def use(self, file: SourceFile) -> SourceFile:
         """Remember that a fact came from `file`."""
-        self.used[file.path] = file
+        self.used[file.path] = file.whole
         return file
 
     def _headers(self, user: SourceFile) -> list[SourceFile]:
@@ -367,13 +339,13 @@ class Scope:
         with, that before the kernel's shared files. Where a header has the name for some configurations
         alone, what is linked has it for the others; of several files that define it one is built.
         """
-        key = (name, kind, user.path, self.entry)
+        key = (name, kind, user.path if user.whole is user else f"expanded in {user.path}", self.entry)
         if key not in self._found:
             self._found[key] = self._find(name, kind, user)
         return self._found[key]
 
     def _find(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
-        found = _defined(name, kind, [user])
+        found = _defined(name, kind, (user, user.whole))
         if not found:
             found = _defined(name, kind, self._headers(user))
             if found and (kind == "type" or not all(_conditions(found))):
@@ -386,7 +358,19 @@ class Scope:
                 found = (*_built(linked, without), *found)
             elif linked:
                 found = _built(linked)
-        return found or _defined(name, kind, self.shared)
+        return found or _defined(name, kind, self.shared) or self._generated(name, kind, user)
+
+    def _generated(
+        self, name: str, kind: str, user: SourceFile
+    ) -> tuple[tuple[SourceFile, Definition], ...]:
+        """The functions of that name that macros define: in `user`, or in the filesystem's own headers. The
+        kernel's, hundreds of them, are not searched."""
+        if kind != "function":
+            return ()
+        from .generated import generated  # It needs the parser, which a run from the cache does without.
+
+        headers = (f for f in self._headers(user) if f in self.own)
+        return generated(name, (user.whole, *headers), self.macro)
 
     def linked(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         """The definitions in other C files of the filesystem, and of its module, that `user` is linked
@@ -408,7 +392,7 @@ class Scope:
         """The ``#define``s of `name` that `user` can mean, from the nearest file that has any."""
         key = (name, user.path, self.entry)
         if key not in self._macros:
-            places = (f for files in ((user,), self._headers(user), self.shared) for f in files)
+            places = (f for files in ((user.whole,), self._headers(user), self.shared) for f in files)
             self._macros[key] = next(
                 (
                     tuple((f, m) for m in f.macros[name])

@@ -304,12 +304,8 @@ class Survey:
         return any(word in self._bytes(p) for p in unit.paths)
 
     def _bytes(self, path: str) -> bytes:
-        for base in self.tree.bases:
-            try:
-                return (base / path).read_bytes()
-            except OSError:
-                continue
-        return b""
+        found = (files.fetch(path)[0] for files in self.tree.places)
+        return next((file.raw for file in found if file is not None), b"")
 
     def without_table(self, name: str) -> Unit | None:
         """A unit that registers a filesystem of that name and has no dentry operations table."""
@@ -324,8 +320,8 @@ class Survey:
     @cached_property
     def _folders(self) -> tuple[str, ...]:
         """The top-level folders, fs/ first."""
-        root = self.tree.root
-        found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        top = self.tree.files.listing(".", ())
+        found = [n for n in top.folders if not n.startswith(".")] if top is not None else []
         return ("fs", *(n for n in found if n not in NOT_KERNEL and n != "fs"))
 
     def _in(self, folders: tuple[str, ...]) -> tuple[Unit, ...]:
@@ -337,7 +333,7 @@ class Survey:
 
     def _marked(self, folders: Iterable[str]) -> list[tuple[Unit, str]]:
         """The units of these folders that may initialise a table or a type, and which of both."""
-        search = Search(self.tree.root, self.tree.searched, marks)
+        search = Search(self.tree.files, self.tree.searched, marks)
         units: dict[str, Unit] = {}
         marked: dict[str, str] = {}
         for path, mark in sorted(p for f in folders for p in search.below(f)):
@@ -406,4 +402,4 @@ class Survey:
             return ",".join(map(str, hits))
 
         kind = ";".join(" ".join(names) for names in ways)
-        return Search(self.tree.root, self.tree.searched, look, kind, SOURCES_AND_HEADERS)
+        return Search(self.tree.files, self.tree.searched, look, kind, SOURCES_AND_HEADERS)

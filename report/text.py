@@ -39,13 +39,13 @@ def render(
     statistics: bool = False,
 ) -> str:
     """The whole report, with how much was understood if `statistics`; ends in a newline unless empty."""
-    told = _told(report)
+    shown = told(report)
     if detail is Detail.QUIET:
-        lines = [one_line(r, paint) for r in told if r.verdict in _shown(detail)]
+        lines = [one_line(r, paint) for r in shown if r.verdict in _shown(detail)]
         return "".join(f"{line}\n" for line in lines)
     blocks = [_source(report), *_overview(report, width, paint)]
     for wanted in _shown(detail):
-        blocks += ["\n".join(block(r, width, paint, detail)) for r in told if r.verdict is wanted]
+        blocks += ["\n".join(block(r, width, paint, detail)) for r in shown if r.verdict is wanted]
     if report.understood and (statistics or detail is Detail.VERBOSE):
         blocks.append("\n".join(coverage(report.understood, width, paint)))
     if report.messages:
@@ -97,7 +97,7 @@ def block(result: Result, width: int, paint: Paint, detail: Detail = Detail.NORM
     return lines
 
 
-def _told(report: Report) -> tuple[Result, ...]:
+def told(report: Report) -> tuple[Result, ...]:
     """The results that may be told at length: with a baseline, those that it does not have."""
     known = report.comparison.known if report.comparison else frozenset()
     return tuple(r for r in report.results if r.key not in known)
@@ -105,19 +105,13 @@ def _told(report: Report) -> tuple[Result, ...]:
 
 def _comparison(comparison: Comparison, paint: Paint) -> Iterator[str]:
     """What is new, worse, better and gone, a line each."""
+    from .difference import turned
+
     known = len(comparison.known)
     yield f"compared with {comparison.baseline}: {known} violated or unknown as before" + (
         "" if comparison.changes else ", nothing else changed"
     )
-    for c in comparison.changes:
-        was = c.before.value if c.before else "new"
-        now = verdict_words(c.after, c.debug_only) if c.after else "gone"
-        about = ", ".join(filter(None, (" against ".join(c.callbacks), f"on {c.object}" if c.object else "")))
-        mark = "worse " if c.worse else "      "
-        verdict = paint(c.after.value, now) if c.after else now
-        yield f"  {mark} {c.filesystem}: {c.table}, {c.clause}: {was} → {verdict}" + (
-            f": {about}" if about else ""
-        )
+    yield from (f"  {'worse' if c.worse else '     '}  {turned(c, paint)}" for c in comparison.changes)
 
 
 def _shown(detail: Detail) -> tuple[Verdict, ...]:

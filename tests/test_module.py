@@ -12,7 +12,7 @@ from toys import edit, small_tree
 from dentryproof.commands.main import main
 from dentryproof.proofs.engine import Request, list_tables, run
 from dentryproof.proofs.verdict import Report, Verdict, clause_verdicts
-from dentryproof.reader import search, tree
+from dentryproof.reader import files
 from dentryproof.reader.tree import Tree
 from dentryproof.reader.units import Survey
 
@@ -74,8 +74,7 @@ static inline void mine_free(struct mine_info *info)
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A kernel tree, whose files and those of the module count as settled at once."""
-    for module in (tree, search):
-        monkeypatch.setattr(module, "SETTLED", -1.0)
+    monkeypatch.setattr(files, "SETTLED", -1.0)
     return small_tree(tmp_path / "tree", "rcufree", "twice")
 
 

@@ -22,7 +22,7 @@ from dentryproof.proofs.cache import edition
 from dentryproof.proofs.engine import Request, extract_models, list_tables, run
 from dentryproof.proofs.pool import Limits
 from dentryproof.proofs.verdict import Report, Result, Verdict, clause_verdicts
-from dentryproof.reader import search, tree
+from dentryproof.reader import files
 
 NAMES = ("rcufree", "twice", "twotables")
 SOURCE = "fs/rcufree/rcufree.c"
@@ -32,8 +32,7 @@ DENTRY = "rcu-delay-dentry"
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tree whose files count as settled at once."""
-    for module in (tree, search):
-        monkeypatch.setattr(module, "SETTLED", -1.0)
+    monkeypatch.setattr(files, "SETTLED", -1.0)
     return small_tree(tmp_path / "tree", *NAMES)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from toys import small_tree
 
-from dentryproof.reader import search, state, tree
+from dentryproof.reader import files
+from dentryproof.reader.files import Folder
 from dentryproof.reader.search import Search
 from dentryproof.reader.state import State
 from dentryproof.reader.tree import ABSENT, Consulted, Tree
@@ -22,8 +23,7 @@ HEADER = "include/linux/dcache.h"
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tree whose files count as settled at once: a test cannot wait until they are."""
-    for module in (tree, search):
-        monkeypatch.setattr(module, "SETTLED", -1.0)
+    monkeypatch.setattr(files, "SETTLED", -1.0)
     return small_tree(tmp_path / "tree", "rcufree", "twice")
 
 
@@ -95,13 +95,13 @@ def test_files_are_known_again_without_reading_them(root: Path, monkeypatch: pyt
     first.learn(was)
     assert first.news
     read: list[str] = []
-    real = state.read_below
+    real = files.read_below
 
     def watched(base: Path, path: str) -> Any:
         read.append(path)
         return real(base, path)
 
-    monkeypatch.setattr(state, "read_below", watched)
+    monkeypatch.setattr(files, "read_below", watched)
     assert holds(root, was, first.memory()) and read == []
     (root / SOURCE).touch()
     second = State(Tree(root), first.memory())
@@ -110,8 +110,7 @@ def test_files_are_known_again_without_reading_them(root: Path, monkeypatch: pyt
 
 
 def test_a_file_that_changed_just_now_is_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (tree, search):
-        monkeypatch.setattr(module, "SETTLED", 3600.0)
+    monkeypatch.setattr(files, "SETTLED", 3600.0)
     was = consulted(root)
     assert was.signatures == {} and holds(root, was)
 
@@ -140,7 +139,7 @@ def test_tables_are_looked_for_where_something_changed(root: Path, monkeypatch: 
     seen: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     def found(folder: str = "fs") -> list[str]:
-        return sorted(path for path, _ in Search(root, seen, look).below(folder))
+        return sorted(path for path, _ in Search(Folder(root), seen, look).below(folder))
 
     both = ["fs/rcufree/rcufree.c", "fs/twice/twice.c"]
     assert found() == both and len(asked) == 2
@@ -160,7 +159,7 @@ def test_files_larger_than_the_buffer_are_looked_through_to_the_end(root: Path) 
     def look(buffer: bytearray, size: int) -> str:
         return str(size) if buffer.find(b"dentry_operations", 0, size) >= 0 else ""
 
-    sizes.update((path, int(word)) for path, word in Search(root, {}, look).below("fs"))
+    sizes.update((path, int(word)) for path, word in Search(Folder(root), {}, look).below("fs"))
     assert sizes["fs/twice/big.c"] == len(big)
 
 
