@@ -294,9 +294,7 @@ class Relevance:
             names = re.findall(r"(\w+)\W*$", arguments[effect.index(0)])
         return not names or not self.what.locks.isdisjoint(names)
 
-    def _handing(
-        self, arguments: list[str], code: str, file: SourceFile
-    ) -> Callable[[int], frozenset[str]]:
+    def _handing(self, arguments: list[str], code: str, file: SourceFile) -> Callable[[int], frozenset[str]]:
         """What of the wanted each argument of a call may point to, asked for by number."""
 
         @cache
@@ -397,9 +395,7 @@ class Relevance:
                     found |= {t for t in inside if t in self.what.types and t != tag}
         return found
 
-    def _owner(
-        self, arguments: list[str], effect: Effect, code: str, file: SourceFile
-    ) -> set[str]:
+    def _owner(self, arguments: list[str], effect: Effect, code: str, file: SourceFile) -> set[str]:
         """What an unknown release function may destroy: the structure that bears the head it is handed."""
         index = effect.index(1, 1) if effect.operation == "call" else effect.index(0)
         base = re.match(r"[&*(\s]*([A-Za-z_]\w*)", arguments[index]) if index < len(arguments) else None
