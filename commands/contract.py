@@ -9,12 +9,24 @@ import click
 from . import options
 from .running import look, request
 
+DOCUMENTS = ("latex", "rst", "markdown", "html")
+
 
 @click.command("contract", context_settings=options.SETTINGS)
 @options.kernel
 @options.linux()
 @options.git
-@options.form
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", *DOCUMENTS]),
+    default="text",
+    show_default=True,
+    help="What to print. All but text and json are whole documents: clauses with their formulas, callbacks, "
+    "overlap matrix, teardown step by step, changes.",
+)
+@click.option("--since", metavar="VERSION", default="", help="Changes from this kernel on.")
+@click.option("--until", metavar="VERSION", default="", help="Changes up to this kernel.")
 @options.output
 @options.config
 def contract(
@@ -23,6 +35,8 @@ def contract(
     git: Path | None,
     rev: str | None,
     form: str,
+    since: str,
+    until: str,
     output: Path | None,
 ) -> int:
     """Print the clauses of the contract and the callback table of a kernel version.
@@ -34,13 +48,26 @@ def contract(
     from ..report.output import check_target, emit
 
     check_target(output)
-    answer = contract_answer(request(kernel=kernel, linux=linux, git=git, rev=rev))
+    asked = request(kernel=kernel, linux=linux, git=git, rev=rev)
+    if form in DOCUMENTS:
+        from ..paper.documents import contract as document
+        from ..proofs.engine import handbook_answer
+
+        book = handbook_answer(asked, since, until)
+        emit(document(book, form), output)
+        return book.answer.status
+    answer = contract_answer(asked)
+    changes = None
+    if since or until:
+        from ..proofs.engine import contract_changes
+
+        changes = contract_changes(answer.kernel, since, until)
     if form == "json":
         from ..report.json import contract_document, dump
 
-        emit(dump(contract_document(answer)), output)
+        emit(dump(contract_document(answer, changes)), output)
     else:
         from ..report.tables import render_contract
 
-        emit(render_contract(answer, **look(output)), output)
+        emit(render_contract(answer, changes=changes, **look(output)), output)
     return answer.status

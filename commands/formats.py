@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What the user asked of the form. `output` is where the text will go, which tells width and colours."""
+    """What the user asked of the form. `output` is where the text will go, which tells width and colours;
+    `source_url` is the pattern of links to source."""
 
     output: Path | None = None
     quiet: bool = False
     verbose: bool = False
     statistics: bool = False
+    source_url: str = ""
 
 
 def _text(report: Report, style: Style) -> str:
@@ -60,12 +62,26 @@ def _github(report: Report, style: Style) -> str:
     return workflow_commands(report)
 
 
+def _html(report: Report, style: Style) -> str:
+    from ..paper.page import page
+
+    return page(report, style.source_url)
+
+
+def _latex(report: Report, style: Style) -> str:
+    from ..paper.verdicts import verdict_table
+
+    return verdict_table(report)
+
+
 FORMS: dict[str, Callable[[Report, Style], str]] = {
     "text": _text,
     "json": _json,
     "sarif": _sarif,
     "junit": _junit,
     "github": _github,
+    "html": _html,
+    "latex": _latex,
 }
 
 

@@ -33,6 +33,8 @@ def models(
     """Read a kernel tree and write what the reader extracted as model files."""
     if bool(filesystems) == everything and not (module and not filesystems):
         raise UsageError("name the filesystems to read, or give --all")
+    if not (asked["linux"] or asked["git"]):
+        raise UsageError("models are read from a kernel tree: give --linux DIR, or --git DIR")
     from ..proofs.engine import extract_models
     from ..report.output import emit, replace_file
 

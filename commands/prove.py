@@ -17,6 +17,7 @@ from .running import look, with_progress
 
 if TYPE_CHECKING:
     from ..proofs.baseline import Baseline
+    from ..proofs.request import Exports
 
 EXAMPLES = (
     ("prove autofs --kernel 5.0.1", "the use-after-free of 2019"),
@@ -27,7 +28,10 @@ COMMANDS = (
     ("prove contract", "the clauses and the callback table of a kernel version"),
     ("prove diff", "what a change, or a patch, does to verdicts"),
     ("prove overlap", "which callbacks can run at the same time on one dentry"),
+    ("prove explain", "what a clause says, why, a trace that breaks it, how to fix it"),
     ("prove models", "regenerate models from a kernel tree"),
+    ("prove check", "verify certificates of proofs"),
+    ("prove mutate", "break a kernel tree on purpose, and see whether that is noticed"),
 )
 STATUSES = (
     (0, "every clause is proved or not applicable"),
@@ -68,6 +72,26 @@ EPILOG = "\n\n".join(
     callback=options.positive,
     help="Per obligation; what it cuts off is unknown.",
 )
+@click.option(
+    "--certificate",
+    "certificates",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a certificate of each proof, and an index, into DIR; prove check DIR verifies them.",
+)
+@click.option(
+    "--export",
+    "export",
+    metavar="FORM DIR",
+    nargs=2,
+    type=(click.Choice(["smt2"]), click.Path(file_okay=False, path_type=Path)),
+    help="Write each obligation into DIR; FORM is smt2 (SMT-LIB 2.6).",
+)
+@click.option(
+    "--cross-check",
+    is_flag=True,
+    help="Ask z3, cvc5 and a SAT solver. If they disagree, that is an internal error.",
+)
 @options.reading
 @click.option(
     "--format",
@@ -85,6 +109,12 @@ EPILOG = "\n\n".join(
     multiple=True,
     help="Write to FILE, replacing it in one step, instead of to standard output. FORM:FILE (sarif:FILE) "
     "writes that form as well; repeatable.",
+)
+@click.option(
+    "--source-url",
+    metavar="PATTERN",
+    default="",
+    help="What places in the source link to in html: an address with {file} and {line}.",
 )
 @click.option(
     "--baseline",
@@ -110,8 +140,12 @@ def prove(
     clauses: tuple[str, ...],
     solver: str,
     timeout: float | None,
+    certificates: Path | None,
+    export: tuple[str, Path] | None,
+    cross_check: bool,
     form: str,
     outputs: tuple[Target, ...],
+    source_url: str,
     baseline: Path | None,
     update_baseline: bool,
     statistics: bool,
@@ -133,6 +167,10 @@ def prove(
     if update_baseline and not baseline:
         raise UsageError("--update-baseline needs the file: name it with --baseline FILE")
     targets = _targets(form, outputs)
+    if source_url:
+        from ..paper.page import checked_pattern
+
+        source_url = checked_pattern(source_url)
     asked: dict[str, Any] = {
         "filesystems": filesystems,
         "everything": everything or not (filesystems or module),
@@ -142,6 +180,8 @@ def prove(
         **reading,
     }
     if listing:
+        if certificates or export or cross_check:
+            raise UsageError("--list proves nothing that could be certified, exported or checked")
         if baseline or form not in LISTED or any(t.form for t in outputs):
             raise UsageError("--list prints text or json and compares nothing")
         return _list(asked, form, targets[0].path, quiet)
@@ -151,8 +191,21 @@ def prove(
 
         asked["clauses"] = select("clause", clauses, clause_ids())
     asked |= {"solver": solver, "timeout": timeout}
-    style = Style(quiet=quiet, verbose=verbose, statistics=statistics)
+    if certificates or export or cross_check:
+        asked["exports"] = _exports(certificates, export, cross_check)
+    style = Style(quiet=quiet, verbose=verbose, statistics=statistics, source_url=source_url)
     return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
+
+
+def _exports(certificates: Path | None, export: tuple[str, Path] | None, cross_check: bool) -> Exports:
+    """What to make of each obligation. Workers have the folders by their full names."""
+    from ..proofs.request import Exports
+
+    scripts = export[1].resolve() if export else None
+    folder = certificates.resolve() if certificates else None
+    if scripts is not None and scripts == folder:
+        raise UsageError("certificates and exported obligations cannot both go to one folder")
+    return Exports(folder, scripts, cross_check)
 
 
 LISTED = ("text", "json")

@@ -29,3 +29,7 @@ class InternalError(DentryproofError):
     """The tool caught itself disagreeing with itself, e.g. a trace that does not replay."""
 
     status = 70
+
+
+class DisagreementError(InternalError):
+    """Two solvers disagree. It ends the run, however many filesystems there are."""

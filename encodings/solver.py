@@ -150,7 +150,7 @@ class _Session:
 
     def __init__(self, env: Environment, name: str, deadline: float | None) -> None:
         if name not in KNOWN_SOLVERS:
-            raise UsageError(f"unknown solver {name!r}; known are {', '.join(KNOWN_SOLVERS)}")
+            raise UsageError(f"unknown solver {name!r}; known are {', '.join((*KNOWN_SOLVERS, 'sat'))}")
         self.env, self.name, self.deadline = env, name, deadline
         factory = _factory(env)
         try:

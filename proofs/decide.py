@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
-from pysmt.environment import Environment
-
-from ..encodings.solver import Outcome, decode, solve
-from ..encodings.temporal import holds
-from ..encodings.trace import Encoding
+from ..encodings.routes import Found, Ways
+from ..encodings.scenario import Trace
 from ..errors import InternalError
 from ..spec.logic import Formula, parse
 from .obligation import IMPRECISE, LOOPS, Obligation
 from .replay import Position, evaluate, replay
-from .tell import fix, summary, trace_steps
-from .verdict import Result, Verdict
+from .tell import fix, summary, trace_steps, witness_steps
+from .verdict import Result, TraceStep, Verdict
+from .witness import absent, present
 
 _SENSITIVE = frozenset({"balanced-locks", "no-double-free", "null-inode", "prune-keeps-locks"})
 """Clauses that a forgotten path condition could make look broken."""
 
 
-def decide(obligation: Obligation, solver: str = "z3", timeout: float | None = None) -> Result:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The trace that puts a clause to the test, replayed, and the predicates that hold somewhere in it."""
+
+    trace: Trace
+    wanted: tuple[str, ...]
+    text: str
+    steps: tuple[TraceStep, ...]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict, what the solver said, and for a proof its witness; `gap` says what the witness lacks."""
+
+    obligation: Obligation
+    ways: Ways
+    found: Found
+    result: Result
+    witness: Shown | None = None
+    gap: str = ""
+
+
+def decide(obligation: Obligation, solver: str = "z3", timeout: float | None = None) -> Decision:
     """The verdict on one obligation. InternalError if a trace does not replay or breaks no clause."""
     started = time.monotonic()
-    env = Environment()
-    titles = dict(
-        zip(
-            obligation.callbacks,
-            (f"{f}()" for f in obligation.functions[-len(obligation.callbacks) :]),
-            strict=False,
-        )
-    )
-    encoding = Encoding(obligation.scenario, env, titles=titles)
-    goal = env.formula_manager.Not(holds(encoding, obligation.formula))
-    outcome = solve(encoding.constraints(), goal, env, solver=solver, timeout=timeout)
+    ways = Ways(obligation.scenario, _titles(obligation))
+    found = ways.find(obligation.formula, holds=False, solver=solver, timeout=timeout)
     result = Result(
         obligation.model.filesystem,
         obligation.model.table,
@@ -45,25 +56,34 @@ def decide(obligation: Obligation, solver: str = "z3", timeout: float | None = N
         bound=_bound(obligation),
         assumptions=obligation.assumptions,
     )
-    if outcome.status == "unknown":
-        result = replace(result, reason=f"{solver} gave up: {outcome.reason}")
-    elif outcome.status == "sat":
-        result = _violated(*_simplest(obligation, encoding, outcome, solver, timeout), result)
+    decision = Decision(obligation, ways, found, result)
+    if found.status == "unknown":
+        reason = f"{solver} gave up: {found.reason}"
+        decision = replace(decision, result=replace(result, reason=reason))
+    elif found.status == "sat":
+        told = _violated(*_simplest(obligation, found, solver, timeout), result)
+        decision = replace(decision, result=told)
     else:
-        result = _proved(obligation, encoding, outcome, result, solver, timeout)
-    return replace(result, seconds=time.monotonic() - started)
+        decision = _proved(decision, solver, timeout)
+    return replace(decision, result=replace(decision.result, seconds=time.monotonic() - started))
 
 
+def _titles(obligation: Obligation) -> dict[str, str]:
+    functions = obligation.functions[-len(obligation.callbacks) :]
+    return dict(zip(obligation.callbacks, (f"{f}()" for f in functions), strict=False))
+
+
+@dataclass
 class Decisions:
     """Verdicts of one run: an obligation that differs from an earlier one only in the table it is asked for
     (methods that tables of one filesystem share) is not decided again."""
 
-    def __init__(self, solver: str = "z3", timeout: float | None = None) -> None:
-        self.solver, self.timeout = solver, timeout
-        self._known: dict[tuple[object, ...], Result] = {}
+    solver: str = "z3"
+    timeout: float | None = None
+    _known: dict[tuple[object, ...], Decision] = field(default_factory=dict)
 
-    def decide(self, obligation: Obligation) -> Result:
-        """The verdict on one obligation; see `decide`."""
+    def decide(self, obligation: Obligation) -> Decision:
+        """The decision on one obligation; see `decide`."""
         key = (
             obligation.clause.id,
             obligation.callbacks,
@@ -73,14 +93,14 @@ class Decisions:
             obligation.assumptions,
             obligation.debug,
             obligation.doubt,
-            obligation.witness,
             obligation.fix,
             obligation.summary,
         )
         if key not in self._known:
             self._known[key] = decide(obligation, self.solver, self.timeout)
-        model = obligation.model
-        return replace(self._known[key], filesystem=model.filesystem, table=model.table)
+        known, model = self._known[key], obligation.model
+        result = replace(known.result, filesystem=model.filesystem, table=model.table)
+        return replace(known, obligation=obligation, result=result)
 
 
 ACCESSES = frozenset({("access(o)", "initial"), ("null_access(o)", "null")})
@@ -89,8 +109,8 @@ MOST_TRIED = 8
 
 
 def _simplest(
-    obligation: Obligation, encoding: Encoding, outcome: Outcome, solver: str, timeout: float | None
-) -> tuple[Obligation, Encoding, Outcome]:
+    obligation: Obligation, found: Found, solver: str, timeout: float | None
+) -> tuple[Obligation, Found]:
     """The obligation for the first access in program order that can come too late, with its trace."""
     accesses = [s.id for s in obligation.scenario.steps if ACCESSES & s.labels]
     for only in accesses[:MOST_TRIED] if len(accesses) > 1 else []:
@@ -102,12 +122,11 @@ def _simplest(
             for t in obligation.scenario.threads
         )
         narrowed = replace(obligation, scenario=replace(obligation.scenario, threads=threads))
-        smaller = Encoding(narrowed.scenario, Environment())
-        goal = smaller.env.formula_manager.Not(holds(smaller, narrowed.formula))
-        found = solve(smaller.constraints(), goal, smaller.env, solver=solver, timeout=timeout)
-        if found.status == "sat":
-            return narrowed, smaller, found
-    return obligation, encoding, outcome
+        ways = Ways(narrowed.scenario)
+        less = ways.find(narrowed.formula, holds=False, solver=solver, timeout=timeout)
+        if less.status == "sat":
+            return narrowed, less
+    return obligation, found
 
 
 def _bound(obligation: Obligation) -> str:
@@ -118,15 +137,20 @@ def _bound(obligation: Obligation) -> str:
     )
 
 
-def _violated(obligation: Obligation, encoding: Encoding, outcome: Outcome, result: Result) -> Result:
-    if outcome.model is None:
+def broken(obligation: Obligation, trace: Trace | None) -> list[Position]:
+    """The positions of a trace that a solver found. InternalError if it does not replay or breaks nothing."""
+    if trace is None:
         raise InternalError("the solver says satisfiable and gives no model")
-    trace = decode(encoding, outcome.model)
     positions = replay(obligation.scenario, trace)
     if evaluate(obligation.formula, obligation.scenario, trace):
         raise InternalError(
             f"{obligation.clause.id} on {obligation.model.table}: the trace found does not break the clause"
         )
+    return positions
+
+
+def _violated(obligation: Obligation, found: Found, result: Result) -> Result:
+    positions = broken(obligation, found.trace)
     if obligation.doubt:
         return replace(
             result,
@@ -169,55 +193,65 @@ def _forgotten(obligation: Obligation, positions: list[Position]) -> bool:
     return False
 
 
-def _proved(
-    obligation: Obligation,
-    encoding: Encoding,
-    outcome: Outcome,
-    result: Result,
-    solver: str,
-    timeout: float | None,
-) -> Result:
-    core = tuple(dict.fromkeys(c.text for c in outcome.core))
-    reason = "; ".join(core[:4]) if core else "no step of the scenario can break it"
-    return replace(
+def _proved(decision: Decision, solver: str, timeout: float | None) -> Decision:
+    """A proof, with what it holds by and its witness; unknown where nothing of the scenario can happen."""
+    obligation, found, result = decision.obligation, decision.found, decision.result
+    clause, scenario = obligation.clause.id, obligation.scenario
+    wanted, lacking = present(clause, scenario), absent(clause, scenario)
+    shown = _show(decision, wanted, lacking, solver, timeout)
+    gap = ""
+    if wanted and isinstance(shown, Found) and shown.status == "unsat":
+        never = "; ".join(shown.core[:4]) or "its steps exclude each other"
+        gap = f"no trace has all of {', '.join(wanted)}: {never}"
+        shown = _show(decision, (), gap, solver, timeout)
+    if isinstance(shown, Found):
+        if shown.status == "unsat":
+            never = "; ".join(shown.core[:4]) or "the rules of the scenario contradict each other"
+            reason = f"nothing is shown: the callbacks never run in it ({never})"
+        else:
+            reason = f"nothing breaks it, but whether its callbacks can run is open: {shown.reason}"
+        return replace(decision, result=replace(result, reason=reason))
+    if gap:
+        reason = f"holds because {gap}"
+    elif found.core:
+        reason = f"holds by: {'; '.join(found.core[:4])}"
+    elif lacking:
+        reason = f"no step of the scenario can break it: {lacking}"
+    elif found.told:
+        reason = "no step of the scenario can break it"
+    else:
+        reason = f"{solver} finds no trace that breaks it, and does not say why"
+    result = replace(
         result,
         verdict=Verdict.PROVED,
-        reason=f"holds by: {reason}" if core else reason,
-        core=core,
-        witness=_witness(obligation, encoding, solver, timeout),
+        reason=reason,
+        core=found.core,
+        witness=shown.text,
+        witness_trace=shown.steps,
     )
+    return replace(decision, result=result, witness=shown, gap=gap)
 
 
-def _witness(obligation: Obligation, encoding: Encoding, solver: str, timeout: float | None) -> str:
-    """A trace in which what the clause speaks of happens, replayed; or why there is none."""
-    wanted = [w for w in obligation.witness if w]
-    labels = {text for s in obligation.scenario.steps for text, _ in s.labels}
-    absent = [w for w in wanted if w not in labels]
-    if not wanted or absent:
-        entries = [s for s in obligation.scenario.steps if s.id.endswith(":entry")]
-        if not entries:
-            return "no step of the table's methods is in question"
-        wanted = []
-    manager = encoding.env.formula_manager
-    translate = [holds(encoding, Formula("eventually", (parse(w),))) for w in wanted]
-    entered = [encoding.executed(s.id) for s in obligation.scenario.steps if s.id.endswith(":entry")]
-    found = solve(
-        encoding.constraints(),
-        manager.And([*translate, *entered]),
-        encoding.env,
-        solver=solver,
-        timeout=timeout,
-    )
-    if found.status != "sat" or found.model is None:
-        return (
-            "no trace has all of: the callbacks run, " + ", ".join(wanted)
-            if found.status == "unsat"
-            else "not looked for: the solver gave up"
-        )
-    trace = decode(encoding, found.model)
-    positions = replay(obligation.scenario, trace)
-    told = [p for p in positions if p.step.labels]
-    return "a trace in which the clause is put to the test: " + ", then ".join(_short(p) for p in told[:8])
+def _show(
+    decision: Decision, wanted: tuple[str, ...], lacking: str, solver: str, timeout: float | None
+) -> Shown | Found:
+    """A replayed trace in which all callbacks of the scenario run and all of `wanted` happens; or else what
+    the solver said."""
+    obligation = decision.obligation
+    entries = [s.id for s in obligation.scenario.steps if s.id.endswith(":entry")]
+    happens = tuple(Formula("eventually", (parse(w),)) for w in wanted)
+    formula = Formula("and", (Formula("true"), *happens))
+    found = decision.ways.find(formula, entries, solver=solver, timeout=timeout)
+    if found.status != "sat" or found.trace is None:
+        return found
+    positions = replay(obligation.scenario, found.trace)
+    if not evaluate(formula, obligation.scenario, found.trace):
+        raise InternalError(f"{obligation.clause.id} on {obligation.model.table}: the witness shows nothing")
+    told = ", then ".join(_short(p) for p in [p for p in positions if p.step.labels][:8])
+    text = f"a trace in which the clause is put to the test: {told}"
+    if lacking:
+        text = f"the callbacks run, and {lacking}" + (f"; the trace has {told}" if told else "")
+    return Shown(found.trace, wanted, text, witness_steps(obligation, positions))
 
 
 def _short(position: Position) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from ..spec.contract import Clause
 from ..spec.program import Event, Model, Program
@@ -14,10 +14,13 @@ from .obligation import (
     Question,
     assumptions,
     cells_of,
+    choices_of,
     freed_events,
     gaps,
+    last_put,
     missing,
     plain,
+    plain_path,
     programs_of,
     teardown_of,
 )
@@ -56,7 +59,7 @@ class _Same:
             return False
         if self.counted or not self.type or self.type in self.shared or event.type != self.type:
             return False
-        return event.object not in ROOT.values() and _plain_path(event.object) and _plain_path(self.path)
+        return event.object not in ROOT.values() and plain_path(event.object) and plain_path(self.path)
 
     @property
     def assumption(self) -> str:
@@ -74,10 +77,6 @@ def _kind_path(path: str) -> str:
     return renamed(path, {"parent": "dentry", "child": "dentry", "dir": "inode", "child-inode": "inode"})
 
 
-def _plain_path(path: str) -> bool:
-    return "[" not in path and not path.startswith(("call:", "*")) and ".next" not in path
-
-
 def _reaches(event: Event, path: str, same: _Same) -> bool:
     """Whether a call that was not followed may act on the target: it is handed its address, or (a function
     of the filesystem itself) that of something that leads to it. An address inside an object is not the
@@ -88,21 +87,6 @@ def _reaches(event: Event, path: str, same: _Same) -> bool:
     if names and same.type not in names.split(",") and "." + path.rsplit("->", 1)[-1] not in names.split(","):
         return False
     return same(event) or (whose == "own" and path.startswith(event.object + "->"))
-
-
-def _counted(program: Program, event: Event) -> bool:
-    """Whether `event` happens only where a count dropped to zero."""
-    last = {a.name for a in program.atoms if a.text.endswith("drops the last reference")}
-    defined = {a.name: a.definition for a in program.atoms if a.kind == "defined"}
-
-    def requires(name: str) -> bool:
-        return name in last or (
-            name in defined
-            and bool(defined[name])
-            and all(any(p and requires(n) for n, p in cube) for cube in defined[name])
-        )
-
-    return bool(event.guard) and all(any(p and requires(n) for n, p in cube) for cube in event.guard)
 
 
 _WALK = frozenset({"enter", "leave", "call", "lock", "unlock"})
@@ -144,7 +128,7 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             if (
                 kind != "super"
                 and root(event.object) == "sb"
-                and (event.kind == "opaque" or _counted(program, event))
+                and (event.kind == "opaque" or last_put(program, event))
             ):
                 continue
             if root(event.object) in ("dentry", "inode", "sb", "parent", "dir") and (
@@ -152,28 +136,22 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                 or (kind == "inode" and event.object == "inode" and event.kind == "free")
             ):
                 targets.setdefault(
-                    (program.method, event.object, event.type, _counted(program, event)), event
+                    (program.method, event.object, event.type, last_put(program, event)), event
                 )
     yield from _unidentified(model, clause, kind, teardown, walkers, vfs)
     yield from _beyond_elements(model, clause, teardown, walkers, vfs)
     for walker in walkers:
         met = False
         for method, path, type_, counted in targets:
+            same = _Same(path, type_, vfs, counted)
             for roles in _roles(walker, kind, path):
-                question = _delay_one(
-                    model,
-                    clause,
-                    vfs,
-                    kind,
-                    teardown,
-                    method,
-                    _Same(path, type_, vfs, counted),
-                    walker,
-                    roles,
-                )
-                if question is not None:
-                    met = True
-                    yield from question
+                for chosen in choices_of(teardown):
+                    question = _delay_one(model, clause, vfs, kind, chosen, method, same, walker, roles)
+                    if question is not None:
+                        met = True
+                        yield from question
+        for chosen in choices_of(teardown):
+            yield from _cleared(model, clause, vfs, kind, chosen, walker)
         if not met:
             yield _delay_baseline(model, clause, vfs, kind, teardown, walker)
 
@@ -189,13 +167,16 @@ def _unidentified(
         for e in w.events
         if "->" in e.object and e.kind in TOUCHING and root(e.object) in roots
     ]
-    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and _plain_path(e.object)}
+    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and plain_path(e.object)}
     members = {_member(e.object) for e in touched}
     untyped = any(not e.type or e.type in vfs.shared_types for e in touched)
+    known = _Types(model)
 
     def doubtful(event: Event) -> bool:
         if event.object == "?":
-            return bool(touched)
+            return any(known.may_be(event.type, e) for e in touched) or (
+                bool(touched) and any(known.related(event.type, t) for t in _VICTIMS)
+            )
         if not event.object.startswith("call:") or event.object.count("->") > 1:
             return False
         if event.type:
@@ -212,7 +193,7 @@ def _unidentified(
                 event.kind == "free"
                 and event.source.function not in told
                 and doubtful(event)
-                and not _counted(program, event)
+                and not last_put(program, event)
             ):
                 told.add(event.source.function)
                 yield plain(
@@ -223,6 +204,44 @@ def _unidentified(
                     f"in {event.source.function}() ({event.source})",
                     (program.method,),
                 )
+
+
+_VICTIMS = ("dentry", "inode", "super_block")
+"""The structures that the VFS's objects are."""
+
+
+class _Types:
+    """Which structures hold which by value, as the reader found them (`Model.facts`)."""
+
+    def __init__(self, model: Model) -> None:
+        facts = dict(model.facts)
+        self._held = {n[6:]: set(t.split()) for n, t in facts.items() if n.startswith("holds:")}
+        self._texts = {n.removeprefix("text:") for n in facts if n.startswith("text:")}
+
+    def related(self, freed: str, other: str) -> bool:
+        """Whether freeing a ``struct freed``, alone or in a larger structure, may free a ``struct other``."""
+        if not freed or freed not in self._held:
+            return True
+        return freed == other or other in self._held[freed] or freed in self._held.get(other, ())
+
+    def may_be(self, freed: str, event: Event) -> bool:
+        """Whether what is freed through a pointer to ``struct freed`` may be what `event` touches."""
+        if not event.type:
+            return not freed or freed not in self._held or event.object not in self._texts
+        if event.type not in self._held:
+            return True
+        return self.related(freed, event.type)
+
+
+def _lost(program: Program) -> tuple[str, ...]:
+    """What a proof assumes of objects that `program` frees and whose names were lost."""
+    tags = sorted({e.type for e in freed_events(program) if e.object == "?" and e.type})
+    if not tags:
+        return ()
+    return (
+        f"what {program.function}() frees through pointers to struct {', '.join(tags)} is one of these, or "
+        "one that holds one: no walker touches these, nor what they hold",
+    )
 
 
 def _beyond_elements(
@@ -316,8 +335,8 @@ def _delay_one(
                 debug=True,
             )
         )
-    if not found and (sure or doubtful) and (vague or frees):
-        names = sorted({e.note for e in [*vague, *(doubtful if frees else ())]})
+    if (vague and (sure or doubtful)) or (doubtful and frees):
+        names = sorted({e.note for e in [*vague, *doubtful]})
         found.append(
             _delay_scenario(
                 model,
@@ -396,49 +415,171 @@ def _delay_scenario(
             or (event.kind in ("enter", "leave") and bool(event.field))
         )
 
+    return _overlap(
+        model,
+        clause,
+        kind,
+        _Side(method, teardown, teardown_wants, of_teardown),
+        _Side(walker.method, [walker], walker_wants, of_walker, roles),
+        path,
+        builder,
+        debug=debug,
+        doubt=doubt,
+        assumed=(
+            *(text for p in teardown if p.method != "free_inode" for text in _lost(p)),
+            *filter(None, [same.assumption]),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What of one of two threads matters: the programs, which of their events, and the labels of these."""
+
+    method: str
+    programs: list[Program]
+    wants: Callable[[Event], bool]
+    labels: Callable[[Event, str], Iterator[Label]]
+    roles: dict[str, str] = field(default_factory=dict)
+
+
+def _overlap(
+    model: Model,
+    clause: Clause,
+    kind: str,
+    teardown: _Side,
+    walk: _Side,
+    target: str,
+    builder: Builder,
+    *,
+    debug: bool = False,
+    doubt: str = "",
+    assumed: tuple[str, ...] = (),
+    initial: Iterable[tuple[tuple[str, str], str]] = (),
+) -> Obligation:
+    """The obligation that nothing of the teardown's labelled ``destroyed(o)`` comes before a step of the walk
+    labelled ``access(o)``."""
     parts: dict[str, list[Part]] = {}
-    for program in teardown:
-        slot = "free_inode" if program.method == "free_inode" else program.method
-        parts.setdefault(slot, []).append(
-            Part(program, SELF_ROLE, teardown_wants, of_teardown, program.method)
+    for program in teardown.programs:
+        parts.setdefault(program.method, []).append(
+            Part(program, SELF_ROLE, teardown.wants, teardown.labels, program.method)
         )
-    sequence = _KINDS[clause.id][2]
-    features = _features(model, kind)
-    cells = live
 
     def keep(step: VfsStep) -> bool:
         return (
             step.verb in ("lock", "unlock", "gp")
-            or (step.verb == "write" and (step.object, step.field) in cells)
+            or (step.verb == "write" and (step.object, step.field) in builder.live)
             or step.verb == "call"
+            or (step.verb == "defer" and teardown.method == f"free_{step.object}")
         )
 
+    sequence, features = _KINDS[clause.id][2], _features(model, kind)
     builder.run(sequence, 1, parts, victim=kind, features=features, found=False, keep=keep)
+    (walker,) = walk.programs
     builder.run(
         "rcu-walk",
         0,
-        {"*": [Part(walker, roles, walker_wants, of_walker, walker.method)]},
+        {"*": [Part(walker, walk.roles, walk.wants, walk.labels, walker.method)]},
         victim=kind,
         features=frozenset({kind}),
         keep=lambda s: s.verb in _WALK or (s.object, s.field) == FOUND[kind],
     )
-    functions = (*dict.fromkeys(p.function for p in teardown if p.method == method), walker.function)
+    destroyers = [p for p in teardown.programs if p.method == teardown.method]
     return Obligation(
         model,
         clause,
-        (method, walker.method),
-        path,
-        builder.scenario(),
+        (teardown.method, walker.method),
+        target,
+        builder.scenario(initial),
         clause.formula,
-        functions,
-        (
-            *((_ALIVE,) if kind != "super" else ()),
-            *assumptions([walker, *[p for p in teardown if p.method == method]]),
-            *filter(None, [same.assumption]),
-        ),
+        (*dict.fromkeys(p.function for p in destroyers), walker.function),
+        (*((_ALIVE,) if kind != "super" else ()), *assumptions([walker, *destroyers]), *assumed),
         debug,
         doubt,
-        ("access(o)", "destroyed(o)"),
+    )
+
+
+def _cleared(
+    model: Model, clause: Clause, vfs: Vfs, kind: str, teardown: list[Program], walker: Program
+) -> Iterator[Question]:
+    """What a walker reaches through a pointer that the teardown sets to NULL with no delay: to one that does
+    not test it, what it pointed to is as good as destroyed."""
+    cells = dict.fromkeys(
+        (program.method, event.object, event.field)
+        for program in teardown
+        if program.method != "free_inode"
+        for event in program.events
+        if event.kind == "write"
+        and event.value == "null"
+        and plain_path(event.object)
+        and root(event.object) == ROOT[kind]
+        and (event.object, event.field) != ("dentry", "d_inode")
+    )
+    for method, object_, member in cells:
+        for roles in _roles(walker, kind, object_):
+            for debug in (False, True):
+                question = _cleared_one(
+                    model, clause, vfs, kind, teardown, method, (object_, member), walker, roles, debug
+                )
+                if question is not None:
+                    yield question
+
+
+def _cleared_one(
+    model: Model,
+    clause: Clause,
+    vfs: Vfs,
+    kind: str,
+    teardown: list[Program],
+    method: str,
+    cell: tuple[str, str],
+    walker: Program,
+    roles: dict[str, str],
+    debug: bool,
+) -> Obligation | None:
+    events = [replace(e, object=renamed(e.object, roles)) for e in walker.events]
+    reads = {i for i, e in enumerate(events) if e.kind == "read" and (e.object, e.field) == cell}
+
+    def uses(event: Event) -> bool:
+        return (
+            event.via in reads and event.kind in TOUCHING and event.kind != "opaque" and event.debug == debug
+        )
+
+    if not any(map(uses, events)):
+        return None
+
+    def clears(event: Event) -> bool:
+        return event.kind == "write" and event.value == "null" and (event.object, event.field) == cell
+
+    def of_teardown(event: Event, at: str) -> Iterator[Label]:
+        if clears(event) and at == method:
+            yield "destroyed(o)", "any"
+
+    def of_walker(event: Event, _: str) -> Iterator[Label]:
+        if uses(event):
+            yield "access(o)", "null"
+
+    def teardown_wants(event: Event) -> bool:
+        return clears(event) or event.kind in ("wait", "lock", "unlock")
+
+    def walker_wants(event: Event) -> bool:
+        return (
+            uses(event)
+            or event.kind in ("lock", "unlock")
+            or (event.kind in ("enter", "leave") and bool(event.field))
+        )
+
+    live = {FOUND[kind], ("dentry", "d_inode"), cell} | cells_of(cell[0])
+    return _overlap(
+        model,
+        clause,
+        kind,
+        _Side(method, teardown, teardown_wants, of_teardown),
+        _Side(walker.method, [walker], walker_wants, of_walker, roles),
+        "->".join(cell),
+        Builder(vfs, live),
+        debug=debug,
+        initial=((cell, "initial"),),
     )
 
 
@@ -508,6 +649,5 @@ def _delay_baseline(
         builder.scenario(),
         clause.formula,
         (walker.function,),
-        assumptions([walker]),
-        witness=("access(o)", "destroyed(o)"),
+        (*assumptions([walker]), *(text for p in teardown if p.method != "free_inode" for text in _lost(p))),
     )

@@ -66,6 +66,8 @@ def doubted(result: Result, check: SideCheck, kernel: str) -> Result:
             summary="",
             fix="",
             witness="",
+            witness_trace=(),
+            certificate="",
         )
     missing = [path for path, about in check.absent if rests.intersection(about)]
     assumed = tuple(

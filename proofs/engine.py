@@ -33,6 +33,8 @@ from .work import Task, model_key
 
 if TYPE_CHECKING:
     from ..reader.units import Unit
+    from .explain import Explained
+    from .handbook import Handbook
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,12 @@ __all__ = [
     "Request",
     "TableRow",
     "clause_ids",
+    "clause_statements",
     "contract_answer",
+    "contract_changes",
+    "explained",
     "extract_models",
+    "handbook_answer",
     "kernels",
     "list_tables",
     "overlap_answer",
@@ -77,6 +83,10 @@ def run(request: Request) -> Report:
         raise UsageError("name a filesystem, or --all")
     kernel = the_kernel(request) if request.linux else kept_kernel(request.kernel)
     wanted = request.clauses or clause_ids()
+    if request.exports:
+        from .folders import finish, prepare
+
+        prepare(request)
     with ThreadPoolExecutor(1) as aside:  # the workers have the other processors
         asked = aside.submit(side_check, request, kernel)
         answers = _gathered(request, kernel, wanted)
@@ -86,12 +96,14 @@ def run(request: Request) -> Report:
     if not heads and not results and request.changed is None:
         where = request.linux if request.filesystems or request.everything else request.module
         raise InputError(f"{where}: there is no dentry operations table in what was named")
+    if request.exports:
+        finish(request, kernel, results)
     return Report(
         "tree" if request.linux else "models",
         kernel,
         str(request.linux or ""),
         results,
-        _messages(kernel, side) if side else (),
+        _messages(request, kernel, side),
         time.monotonic() - started,
         {
             "tables": len({(r.filesystem, r.table) for r in results}),
@@ -117,19 +129,48 @@ def side_check(request: Request, kernel: str) -> SideCheck | None:
     return checked(request.linux, kernel, store, dict(request.overlay))
 
 
-def _messages(kernel: str, side: SideCheck) -> tuple[str, ...]:
-    """What is to be said once of a tree: how old it is, and that its VFS side is not what is specified."""
+def _messages(request: Request, kernel: str, side: SideCheck | None) -> tuple[str, ...]:
+    """What is to be said once of a tree: that it is called something else than it says, how old it is, and
+    that its VFS side is not what is specified."""
+    if side is None:
+        return ()
     differing = sum(d.kind is not Kind.DOCUMENTATION for d in side.differences)
     said = f"the VFS side of this tree differs from what is specified for {kernel} in {differing} "
     said += f"{'place' if differing == 1 else 'places'}: prove contract --linux shows them"
-    return tuple(filter(None, (age(kernel), said if differing else "")))
+    return tuple(filter(None, (_renamed(request, kernel), age(kernel), said if differing else "")))
+
+
+def _renamed(request: Request, kernel: str) -> str:
+    """That the tree is called something else than its Makefile says; nothing if it is not."""
+    if request.linux is None or not request.kernel:
+        return ""
+    from ..reader.tree import Tree
+
+    try:
+        own = Tree(request.linux, overlay=dict(request.overlay)).version
+    except InputError:
+        return ""  # it does not say: this is what the option is for
+    if own == kernel:
+        return ""
+    return f"{request.linux} is taken for {kernel}, as --kernel says; its Makefile says {own}"
 
 
 def _gathered(request: Request, kernel: str, wanted: tuple[str, ...], texts: bool = False) -> list[Answer]:
     notes = Notes(request)
     store = Cache(request.cache, notes) if request.cache is not None else None
     names = () if request.everything else request.filesystems
-    task = Task("", kernel, wanted, names, request.solver, request.timeout, (), texts, request.cache)
+    task = Task(
+        "",
+        kernel,
+        wanted,
+        names,
+        request.solver,
+        request.timeout,
+        (),
+        texts,
+        request.cache,
+        exports=request.exports,
+    )
     with closing(sources(request, kernel, store)) as read:
         return gather(request, read, task, store, notes)
 
@@ -215,7 +256,8 @@ def contract_answer(request: Request) -> ContractAnswer:
         for c in side.callbacks
     )
     check = side_check(request, kernel)
-    return ContractAnswer(kernel, _entries(kernel), columns, rows, check, tuple(filter(None, (age(kernel),))))
+    messages = tuple(filter(None, (_renamed(request, kernel), age(kernel))))
+    return ContractAnswer(kernel, _entries(kernel), columns, rows, check, messages)
 
 
 def _entries(kernel: str) -> tuple[ClauseEntry, ...]:
@@ -234,11 +276,45 @@ def overlap_answer(request: Request) -> OverlapAnswer:
     return overlap(the_kernel(request))
 
 
+def handbook_answer(request: Request, since: str = "", until: str = "") -> Handbook:
+    """Everything that tables and pictures of the contract show; changes are those from `since` to `until`."""
+    from .handbook import changes, handbook
+    from .overlap import overlap
+
+    changes(vfs(the_kernel(request)), since, until)  # versions that are none are told before the solver runs
+    answer = contract_answer(request)
+    return handbook(answer, overlap(answer.kernel), since, until)
+
+
+def contract_changes(kernel: str, since: str = "", until: str = "") -> tuple[tuple[str, str], ...]:
+    """(kernel, what changed there), from `since` to `until`; UsageError where these are no versions."""
+    from .handbook import changes
+
+    return changes(vfs(kernel), since, until)
+
+
+def explained(name: str) -> Explained:
+    """A clause explained, its example decided; UsageError for an id that is none."""
+    from .explain import explain
+    from .names import unknown
+
+    if name not in clause_ids():
+        raise unknown("clause", name, clause_ids())
+    return explain(name)
+
+
+def clause_statements() -> tuple[tuple[str, str], ...]:
+    """(id, statement) of every clause, in the contract's order."""
+    return tuple((c.id, c.statement) for c in clauses())
+
+
 def extract_models(request: Request) -> tuple[ModelText, ...]:
     """Model files of the filesystems named, read from the tree. UsageError without a tree."""
     if request.linux is None:
         raise UsageError("models are read from a kernel tree: give one with --linux DIR")
     kernel = the_kernel(request)
+    if (renamed := _renamed(request, kernel)) and request.note is not None:
+        request.note(renamed)
     answers = _gathered(request, kernel, (), texts=True)
     for answer in answers:
         if answer.reason:

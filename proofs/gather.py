@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import InternalError
+from ..errors import DisagreementError, InternalError, ModelError
 from .cache import Cache
 from .pool import Ended, Phase, distribute
 from .request import Request
@@ -99,7 +99,7 @@ def _known(item: Item, store: Cache | None) -> Answer:
     task, heads = item.task, known_heads(store, models)
     if heads is None:
         return Answer()
-    found = Answer(tuple(h for h in heads if task.means(h.names, h.table)), remembered=True)
+    found = Answer(tuple(h for h in heads if task.means(h.names, h.table)), remembered=not task.exports)
     for head in found.heads if task.clauses else ():
         results = known_results(store, head.model, task)
         found.results.update(((head.model, name), rows) for name, rows in results.items())
@@ -144,15 +144,18 @@ def _take(item: Item, found: Answer, message: Any, read: KernelTree | KeptModels
 
 
 def _end(item: Item, found: Answer, ended: Ended, alone: bool) -> None:
-    """A unit is over; what it lacks is unknown. A defect of the tool ends the run where there is one unit,
-    and is a reason like any other where it would take the answers about all others with it."""
+    """A unit is over; what it lacks is unknown. A defect of the tool, or of a model, ends the run where
+    there is one unit, and is a reason like any other where it would take the answers about others along."""
     if ended.trace:
         sys.stderr.write(ended.trace)
     reason = ended.reason
     if ended.error is not None:
-        if alone or not isinstance(ended.error, InternalError):
+        told = isinstance(ended.error, InternalError | ModelError)
+        if alone or isinstance(ended.error, DisagreementError) or not told:
             raise ended.error
-        reason = f"internal error: {ended.error}"
+        reason = str(ended.error)
+        if isinstance(ended.error, InternalError):
+            reason = f"internal error: {reason}"
     if not reason:
         return
     if ended.defect and alone:

@@ -145,5 +145,4 @@ def _null_scenario(
         assumptions([walker]),
         debug,
         doubt,
-        ("fetch(o)", "cleared(o)"),
     )

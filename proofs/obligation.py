@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from ..encodings.scenario import Scenario
 from ..spec.contract import Clause
@@ -18,8 +19,7 @@ TOUCHING = frozenset({"read", "write", "lock", "unlock", "opaque"})
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """One question. `witness` are two predicates that a meaningful trace has steps of; `doubt` names calls
-    that were not followed and that a counterexample would rest on."""
+    """One question. `doubt` names calls that were not followed and that a counterexample would rest on."""
 
     model: Model
     clause: Clause
@@ -31,7 +31,6 @@ class Obligation:
     assumptions: tuple[str, ...] = ()
     debug: bool = False
     doubt: str = ""
-    witness: tuple[str, str] = ("", "")
     fix: str = ""
     summary: str = ""
 
@@ -63,6 +62,16 @@ def programs_of(model: Model, methods: Iterable[str], mode: str | None = None) -
 def teardown_of(model: Model, methods: Iterable[str]) -> list[Program]:
     """The teardown methods' programs; where one was read once more for its locks alone, not that."""
     return programs_of(model, methods, "")
+
+
+def choices_of(teardown: list[Program]) -> list[list[Program]]:
+    """The teardowns that there are where a method is one of several functions (of one filesystem type or
+    another, in one configuration or another): one function of each, for what one waits for the other does
+    not."""
+    by_method: dict[str, list[Program]] = {}
+    for program in teardown:
+        by_method.setdefault(program.method, []).append(program)
+    return [list(chosen) for chosen in product(*by_method.values())]
 
 
 def gaps(model: Model, clause: Clause, programs: Iterable[Program]) -> Iterator[Result]:
@@ -142,3 +151,23 @@ def cell_of(path: str) -> tuple[str, str] | None:
         return None
     object_, member = path.rsplit("->", 1)
     return object_, member
+
+
+def plain_path(path: str) -> bool:
+    """Whether an object is reached through members alone, from a root: it is no element of a list or tree."""
+    return "[" not in path and not path.startswith(("call:", "*")) and ".next" not in path
+
+
+def last_put(program: Program, event: Event) -> bool:
+    """Whether `event` happens only where a count dropped to zero."""
+    last = {a.name for a in program.atoms if a.text.endswith("drops the last reference")}
+    defined = {a.name: a.definition for a in program.atoms if a.kind == "defined"}
+
+    def requires(name: str) -> bool:
+        return name in last or (
+            name in defined
+            and bool(defined[name])
+            and all(any(p and requires(n) for n, p in cube) for cube in defined[name])
+        )
+
+    return bool(event.guard) and all(any(p and requires(n) for n, p in cube) for cube in event.guard)

@@ -17,6 +17,31 @@ Progress = Callable[[int, int, tuple[str, ...]], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Exports:
+    """What is to be made of each obligation beside its verdict.
+
+    certificates  the folder for certificates of proofs
+    scripts       the folder for SMT-LIB scripts
+    cross_check   whether other solvers are asked as well
+    """
+
+    certificates: Path | None = None
+    scripts: Path | None = None
+    cross_check: bool = False
+
+    def __bool__(self) -> bool:
+        return self.certificates is not None or self.scripts is not None or self.cross_check
+
+    @property
+    def certificates_folder(self) -> Path:
+        """The folder for certificates, where there is one."""
+        return self.certificates or Path()
+
+
+NOTHING = Exports()
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What the user asked for.
 
@@ -32,6 +57,7 @@ class Request:
     timeout      seconds that the solver has for one obligation
     jobs         worker processes; 0 means that this process does the work itself, without limits
     limits       what a worker may use
+    exports      what to make of each obligation beside its verdict; then results are not taken from the cache
     cache        the folder of the cache; None for none
     progress     is told what goes on
     note         is told what the user should know, one line at a time
@@ -49,6 +75,7 @@ class Request:
     timeout: float | None = None
     jobs: int = 0
     limits: Limits = USUAL
+    exports: Exports = NOTHING
     cache: Path | None = None
     progress: Progress | None = None
     note: Callable[[str], None] | None = None

@@ -62,12 +62,22 @@ def _last(obligation: Obligation, positions: list[Position]) -> int:
 def trace_steps(obligation: Obligation, positions: list[Position]) -> tuple[TraceStep, ...]:
     """The trace up to the step that breaks the clause, one line a step, without steps that say nothing."""
     last = _last(obligation, positions)
+    return _lines(obligation, positions[: last + 1], last)
+
+
+def witness_steps(obligation: Obligation, positions: list[Position]) -> tuple[TraceStep, ...]:
+    """A trace that breaks nothing, to its end."""
+    return _lines(obligation, positions, None)
+
+
+def _lines(obligation: Obligation, positions: list[Position], last: int | None) -> tuple[TraceStep, ...]:
     lines: list[TraceStep] = []
     needed = _needed(positions, last)
-    for index, position in enumerate(positions[: last + 1]):
+    for index, position in enumerate(positions):
         step = position.step
         labels = _labels(position)
-        if step.kind == "read" and step.callback and step.id not in needed:
+        told = step.id in needed or (last is None and bool(labels))
+        if step.kind == "read" and step.callback and not told:
             continue
         if step.kind in ("lock", "unlock") and step.field == "refcount":
             event = "get" if step.kind == "lock" else "put"
@@ -92,11 +102,12 @@ def trace_steps(obligation: Obligation, positions: list[Position]) -> tuple[Trac
     return tuple(lines)
 
 
-def _needed(positions: list[Position], last: int) -> set[str]:
+def _needed(positions: list[Position], last: int | None) -> set[str]:
     """The reads that the story needs: those through which what is freed and what is touched is reached."""
     vias = {p.step.id: p.step.via for p in positions}
     needed = {p.step.id for p in positions if ("fetch(o)", "any") in p.step.labels}
-    told = [p.step.id for p in positions if p.step.kind in ("free", "defer")] + [positions[last].step.id]
+    told = [p.step.id for p in positions if p.step.kind in ("free", "defer")]
+    told += [] if last is None else [positions[last].step.id]
     for step in told:
         current: str | None = step
         while current is not None and current not in needed:
@@ -124,9 +135,9 @@ def _note(obligation: Obligation, position: Position, labels: set[str], last: bo
         text = f"reads {path}: NULL"
     elif step.kind in ("read", "write") and step.note and step.note.endswith("()"):
         text = f"{verb} {path} in {step.note}"
-    if last and "access(o)" in labels and step.object == obligation.object:
+    if last and "access(o)" in labels and position.reach != "null" and step.object == obligation.object:
         text += f": {obligation.object} is freed memory"
-    if last and "null_access(o)" in labels:
+    if last and ("null_access(o)" in labels or ("access(o)" in labels and position.reach == "null")):
         text += ": through a NULL pointer"
     return text
 
@@ -142,6 +153,11 @@ def summary(obligation: Obligation, positions: list[Position]) -> str:
     clause = obligation.clause.id
     if clause.startswith("rcu-delay"):
         freed = next((p for p in positions if "destroyed(o)" in _labels(p)), last)
+        if freed.step.kind == "write":
+            return (
+                f"{_place(last)} dereferences {obligation.object} untested inside its read-side section "
+                f"after {_place(freed)} set it to NULL, no grace period between them"
+            )
         how = freed.step.note or "at once"
         return (
             f"{_place(last)} {'writes' if last.step.kind == 'write' else 'reads'} {obligation.object} "
@@ -183,6 +199,9 @@ def fix(obligation: Obligation, positions: list[Position]) -> str:
         freed = next((p for p in positions if "destroyed(o)" in _labels(p)), None)
         if freed is None or not freed.step.source.file:
             return ""
+        if freed.step.kind == "write":
+            read = next((p for p in positions if p.step.id == last.step.via), last)
+            return f"test {obligation.object}, read once, in {read.step.source.function}()"
         kind = freed.step.note.rstrip("()")
         way = {"kfree": "kfree_rcu()", "kvfree": "kvfree_rcu()", "kmem_cache_free": "call_rcu()"}.get(
             kind, "an RCU callback (call_rcu())"

@@ -43,6 +43,16 @@ class TraceStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one solver says of one obligation: ``unsat`` (nothing breaks the clause), ``sat``, or, where it
+    was not asked or gave up, "" and a reason."""
+
+    solver: str
+    answer: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One decided obligation: a clause for one table, one object and one pair (or one) of callbacks."""
 
@@ -63,7 +73,17 @@ class Result:
     fix: str = ""
     """The smallest change that would make the clause hold, where that is plain; else empty."""
     witness: str = ""
-    """For a proof: the trace that shows it is not vacuous, in one line; or why there is none."""
+    """For a proof: the trace that shows it is not vacuous, in one line; or what there is none of."""
+    witness_trace: tuple[TraceStep, ...] = ()
+    """That trace: the callbacks run in it, and what the clause is about happens as far as it is there."""
+    certificate: str = ""
+    """The certificate's file, if one was asked for and there is one."""
+    uncertified: str = ""
+    """Why a proof has no certificate, where one was asked for and there is none."""
+    script: str = ""
+    """The obligation's SMT-LIB file, if they were asked for and it is one."""
+    cross_check: tuple[Opinion, ...] = ()
+    """What every solver says, if that was asked for."""
     seconds: float = 0.0
 
     @property

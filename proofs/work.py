@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -20,12 +21,15 @@ from ..spec.program import Model
 from ..spec.vfs import vfs
 from .cache import Cache, digest
 from .pool import Phase
-from .verdict import Result, TraceStep, Understood, Verdict
+from .request import NOTHING, Exports
+from .verdict import Key, Result, TraceStep, Understood, Verdict
 
 if TYPE_CHECKING:
     from ..reader.files import Origin
     from ..reader.tree import Consulted, Tree
     from .decide import Decisions
+    from .evidence import Evidence
+    from .obligation import Obligation
 
 _UNKEPT = 1.0
 """Results of so many seconds' work at most are lost with a worker that is cut off."""
@@ -56,6 +60,8 @@ class Task:
     texts   whether the models' texts are wanted as well
     cache   the folder of the cache; None for none
     overlay files of the tree, as (path, text), that are read in place of those on disc
+    exports what to make of each obligation beside its verdict
+    enough  stop at the first clause with a violated result that is not among these; None: decide everything
     """
 
     source: UnitName | str
@@ -68,6 +74,8 @@ class Task:
     texts: bool = False
     cache: Path | None = None
     overlay: tuple[tuple[str, str | None], ...] = ()
+    exports: Exports = NOTHING
+    enough: frozenset[Key] | None = None
 
     def means(self, names: tuple[str, ...], table: str) -> bool:
         """Whether a table of a filesystem with these names is one of those named."""
@@ -160,13 +168,17 @@ def _tuple(value: Any) -> Any:
 
 def _result_data(result: Result) -> dict[str, Any]:
     data = {f.name: getattr(result, f.name) for f in fields(result)}
-    return data | {"verdict": result.verdict.value, "trace": [list(asdict(s).values()) for s in result.trace]}
+    traces = {
+        name: [list(asdict(s).values()) for s in getattr(result, name)] for name in ("trace", "witness_trace")
+    }
+    return data | traces | {"verdict": result.verdict.value, "cross_check": []}
 
 
 def _result_from(data: dict[str, Any]) -> Result:
     plain: dict[str, Any] = {k: _tuple(v) for k, v in data.items()}
-    trace = tuple(TraceStep(*s) for s in data["trace"])
-    return Result(**(plain | {"verdict": Verdict(data["verdict"]), "trace": trace}))
+    for name in ("trace", "witness_trace"):
+        plain[name] = tuple(TraceStep(*s) for s in data[name])
+    return Result(**(plain | {"verdict": Verdict(data["verdict"]), "cross_check": ()}))
 
 
 # -- the work ------------------------------------------------------------------------------------------
@@ -210,13 +222,21 @@ def answer(task: Task, tree: Tree | None) -> Iterator[Message]:
         if store is not None:
             _keep_models(task, store, read, consulted)
     yield Read(tuple(replace(h, text=text) if task.texts else h for h, _, text in read), consulted)
-    from .decide import Decisions
-
-    decisions = Decisions(task.solver, task.timeout)
-    for head, model, _ in read:
-        if task.means(head.names, head.table):
-            yield from _decide(task, store, head, model, decisions)
+    with closing(Maker(task)) as maker:
+        for head, model, _ in read:
+            if task.means(head.names, head.table):
+                for message in _decide(task, store, head, model, maker):
+                    yield message
+                    if isinstance(message, Decided) and _is_enough(task, message):
+                        return
     yield from map(Noted, notes)
+
+
+def _is_enough(task: Task, decided: Decided) -> bool:
+    """Whether the task need not be gone on with."""
+    return task.enough is not None and any(
+        r.verdict is Verdict.VIOLATED and r.key not in task.enough for r in decided.results
+    )
 
 
 def _recalled(task: Task, store: Cache | None) -> list[tuple[Head, Model, str]]:
@@ -277,17 +297,54 @@ def _keep_models(
         store.keep("units", task.source.key(task.kernel), consulted, [h.model for h, _, _ in read])
 
 
-def _decide(
-    task: Task, store: Cache | None, head: Head, model: Model, decisions: Decisions
-) -> Iterator[Message]:
-    """The results of every clause for one table, those first that are known."""
+def _decisions(task: Task) -> Decisions:
+    """What decides the obligations: one for the task or, where tasks are variants of one source, whose
+    obligations are mostly the same, one for all that the process does."""
+    from .decide import Decisions
+
+    if not task.overlay:
+        return Decisions(task.solver, task.timeout)
+    return _of_variants.setdefault((task.solver, task.timeout), Decisions(task.solver, task.timeout))
+
+
+_of_variants: dict[tuple[str, float | None], Decisions] = {}
+
+
+class Maker:
+    """Makes results of obligations, and what else the task wants of them. Close it."""
+
+    def __init__(self, task: Task) -> None:
+        self._decisions = _decisions(task)
+        self._evidence: Evidence | None = None
+        if task.exports:
+            from .evidence import Evidence
+
+            self._evidence = Evidence(task.exports, task.solver, task.timeout)
+
+    def result(self, obligation: Obligation) -> Result:
+        """The result of one obligation."""
+        decision = self._decisions.decide(obligation)
+        result = self._evidence.of(decision) if self._evidence is not None else decision.result
+        decision.ways.forget()
+        return result
+
+    def close(self) -> None:
+        """End what was started."""
+        if self._evidence is not None:
+            self._evidence.close()
+
+
+def _decide(task: Task, store: Cache | None, head: Head, model: Model, maker: Maker) -> Iterator[Message]:
+    """The results of every clause for one table, those first that are known. What is exported is made anew,
+    and its results are not kept."""
+    store = None if task.exports else store
     found = known_results(store, head.model, task) if store is not None else {}
     missing = [c for c in task.clauses if c not in found]
     yield from (Decided(head.model, name, found[name]) for name in task.clauses if name in found)
     kept = time.monotonic()
     for name in missing:
         results = []
-        for result in _results(task, model, name, decisions):
+        for result in _results(task, model, name, maker):
             if isinstance(result, Phase):
                 yield result
             else:
@@ -300,7 +357,7 @@ def _decide(
         yield Decided(head.model, name, found[name])
 
 
-def _results(task: Task, model: Model, name: str, decisions: Decisions) -> Iterator[Result | Phase]:
+def _results(task: Task, model: Model, name: str, maker: Maker) -> Iterator[Result | Phase]:
     """The results of one clause for one table; a `Phase` before each that may take long."""
     from .obligation import Obligation
     from .obligations import questions
@@ -310,7 +367,7 @@ def _results(task: Task, model: Model, name: str, decisions: Decisions) -> Itera
     for question in questions(model, clause(name), vfs(task.kernel)):
         if isinstance(question, Obligation):
             yield phase
-            yield decisions.decide(question)
+            yield maker.result(question)
         else:
             yield question
 

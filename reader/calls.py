@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import tree_sitter
 
-from ..spec.kernel_functions import Effect, KernelFunction, table
+from ..spec.kernel_functions import Effect, KernelFunction
 from ..spec.program import Event
 from .bdd import FALSE, TRUE
 from .expander import Expander
 from .guards import Guards
 from .macros import BODY, arguments
 from .parse import closing, parse_statements
+from .recorder import LAST_REFERENCE
 from .source import Definition, SourceFile
 from .values import (
     NULL,
@@ -28,7 +29,7 @@ from .values import (
     Ptr,
     Sym,
     Value,
-    is_error,
+    join,
     key,
     untagged,
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .execute import Executor
 
 MAX_CANDIDATES = 16
+_TO_STRUCTURE = re.compile(r"\bstruct\s+(\w+)\s*\*\s*(?:const\s+|__\w+\s+)*\w+\s*$")
 
 _SYMBOLIC = re.compile(r"(LOOKUP_|MAY_|GFP_|__GFP_|CONFIG_)\w+$")
 _ERRNO = re.compile(r"E[A-Z0-9]{2,}$")
@@ -44,8 +46,30 @@ _SPECIFIER = re.compile(
     r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|t|j|L)?([a-zA-Z%])([A-Za-z0-9]*)"
 )
 _SLEEPING = re.compile(r"GFP_(KERNEL|NOFS|NOIO|USER|HIGHUSER|TEMPORARY)|__GFP_DIRECT_RECLAIM|__GFP_RECLAIM")
+_HOLDING = frozenset({"hold", "drop"})
 _GUARDS = ("guard(", "CLASS(", "ACQUIRE(")
+_SCOPES = {"scoped_guard": 1, "scoped_class": 2}
+"""How many arguments come before those of the guard or class: its name, and that of the variable."""
+_SCOPE_BEGINS = re.compile(r"\s*((?:scoped|with)_\w+)\s*(\(.*\))\s*$", re.S)
+SCOPE_MACROS = 3
+"""How many macros that stand for one another are looked through, for scoped_guard() or scoped_class()."""
 _ATOMIC = re.compile(r"GFP_(ATOMIC|NOWAIT)")
+
+
+def _accepts(file: SourceFile, definition: Definition, values: list[Multi]) -> bool:
+    """Whether the parameters that a function declares take `values`, by number and structure type."""
+    head = file.code[definition.start : file.code.find("{", definition.start)]
+    declared = [p.text for p in arguments(head[head.find("(") :])]
+    if "..." in head:
+        return True
+    if len([p for p in declared if p.strip() not in ("", "void")]) != len(values):
+        return False
+    for parameter, value in zip(declared, values, strict=False):
+        tag = _TO_STRUCTURE.search(parameter)
+        given = {v.ctype.tag for _, v in value if isinstance(v, Ptr) and not v.ctype.depth}
+        if tag and given and "" not in given and tag.group(1) not in given:
+            return False
+    return True
 
 
 class Calls:
@@ -98,7 +122,7 @@ class Calls:
             return [(TRUE, Const(int(name == "true")))]
         if _ERRNO.match(name) or _SYMBOLIC.match(name):
             return [(TRUE, Const(None, name))]
-        if name in table() and not x.scope.macro(name, x.frame.file):
+        if name in x.functions and not x.scope.macro(name, x.frame.file):
             return [(TRUE, Fn(name))]
         if name in ("__func__", "__FUNCTION__"):
             return [(TRUE, Ptr("static:text", None, "", "", CType("", 0)))]
@@ -143,7 +167,7 @@ class Calls:
         return (
             name in x.frame.types
             or name in x.frame.env
-            or name in table()
+            or name in x.functions
             or bool(x.scope.find(name, "function", x.frame.file))
             or bool(x.scope.macro(name, x.frame.file))
         )
@@ -154,7 +178,7 @@ class Calls:
             return self._tracepoint(name, args, node)
         found = x.scope.find(name, "function", x.frame.file)
         own = bool(found) and found[0][0] in x.scope.own
-        known = table().get(name)
+        known = x.functions.get(name)
         if known is not None and not own:
             return self._known(known, args, node)
         value = self.expander.builtin(name, args)
@@ -191,11 +215,61 @@ class Calls:
         values = [x.value(a) for a in args]
         if found and x.irrelevant(found, values):
             return self._pointer(name, node)
+        return self._run(name, found, values, node)
+
+    def _run(
+        self,
+        name: str,
+        found: tuple[tuple[SourceFile, Definition], ...],
+        values: list[Multi],
+        node: tree_sitter.Node,
+    ) -> Multi:
+        """Follow function `name`, or say what it may do if that is not done; and take or drop the lock that
+        the table says it takes or drops through a holder."""
+        x = self.x
+        known = x.functions.get(name)
+        held = [e for e in known.effects if e.operation in _HOLDING] if known is not None else []
+        if known is not None:
+            for effect in (e for e in held if e.operation == "drop"):
+                self._holding(effect, values, node, TRUE, known)
         if found and x.follows(*found[0]):
-            return x.run(name, x.frame.file, values)
-        if found and x.harmless(found):
-            return self._pointer(name, node)
-        return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
+            result = x.run(name, x.frame.file, values)
+        elif found and x.harmless(found, values):
+            result = self._pointer(name, node)
+        else:
+            if any(x.hands_over(f, d) for f, d in found):
+                x.record.gap(f"{name}() is not followed, and may hand a lock over", x.where(node))
+            result = self.opaque(name, values, node, x.may_destroy(found) if found else "external")
+        if known is not None:
+            for effect in (e for e in held if e.operation == "hold"):
+                self._holding(effect, values, node, x.bdd.negate(x.truths(result, name)), known)
+        return result
+
+    def _holding(
+        self, effect: Effect, values: list[Multi], node: tree_sitter.Node, under: int, known: KernelFunction
+    ) -> None:
+        """Take or drop the lock whose holder is argument `effect.index(0)`; a holder on the stack is named by
+        its variable."""
+        x = self.x
+        x.assumed[known.name] = None
+        index = effect.index(0)
+        for g, v in x.each(values[index]) if index < len(values) else []:
+            if not isinstance(v, Ptr):
+                continue
+            local = v.path.startswith("local:")
+            x.record.emit(
+                Event(
+                    "lock" if effect.operation == "hold" else "unlock",
+                    "holder:" + v.path.split(":", 2)[2] if local else v.path,
+                    v.field,
+                    value="exclusive",
+                    source=x.where(node),
+                    via=v.via,
+                    type=v.otype,
+                    note=known.name + "()",
+                ),
+                x.bdd.conjoin(g, under),
+            )
 
     def _through(
         self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node
@@ -223,31 +297,28 @@ class Calls:
         """Call function `name` with evaluated arguments."""
         x = self.x
         found = x.scope.find(name, "function", x.frame.file)
-        known = table().get(name)
+        known = x.functions.get(name)
         if known is not None and not (found and found[0][0] in x.scope.own):
             return self._effects(known, values, [], node)
         if found and x.irrelevant(found, values):
             return self._pointer(name, node)
-        if found and x.follows(*found[0]):
-            return x.run(name, x.frame.file, values)
-        if found and x.harmless(found):
-            return self._pointer(name, node)
-        return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
+        return self._run(name, found, values, node)
 
     def _candidates(self, member: str, values: list[Multi], node: tree_sitter.Node) -> Multi:
         x = self.x
         candidates = [(f, n) for f, n in x.scope.assigned(member)] if member else []
-        candidates = [(f, n) for f, n in candidates if x.scope.find(n, "function", f) or n in table()]
+        candidates = [(f, n) for f, n in candidates if x.scope.find(n, "function", f) or n in x.functions]
+        candidates = [c for c in candidates if self._fits(*c, values)] or candidates
         if x.relevance is not None and candidates and len(candidates) <= MAX_CANDIDATES:
             some = [
                 (f, n)
                 for f, n in candidates
-                if n in table() or not x.irrelevant(x.scope.find(n, "function", f), values)
+                if n in x.functions or not x.irrelevant(x.scope.find(n, "function", f), values)
             ]
             if not some:
                 return self._pointer(member, node)
             candidates = some
-        known = table().get(f"->{member}")
+        known = x.functions.get(f"->{member}")
         if known is not None and not candidates:
             return self._effects(known, values, [], node)
         if not candidates or len(candidates) > MAX_CANDIDATES:
@@ -266,11 +337,21 @@ class Calls:
             x.record.condition = x.bdd.conjoin(saved, chosen)
             if x.record.condition != FALSE:
                 found = x.scope.find(name, "function", file)
-                value = x.run(name, file, values) if found else self._effects(table()[name], values, [], node)
+                value = (
+                    x.run(name, file, values)
+                    if found
+                    else self._effects(x.functions[name], values, [], node)
+                )
                 result += [(x.bdd.conjoin(chosen, g), v) for g, v in value]
             x.record.condition = saved
         x.returned(ends, result)
         return x.merge(result)
+
+    def _fits(self, file: SourceFile, name: str, values: list[Multi]) -> bool:
+        """Whether a function may be called with these arguments: as many, and pointers to the structures that
+        it declares. What is not known fits."""
+        found = self.x.scope.find(name, "function", file)
+        return not found or any(_accepts(f, d, values) for f, d in found)
 
     def opaque(self, name: str, values: list[Multi], node: tree_sitter.Node, whose: str = "own") -> Multi:
         """A call that is not followed: it may do anything to what it is handed, and it may block. One that is
@@ -393,6 +474,8 @@ class Calls:
         x = self.x
         for g, v in self._pointers(values, index):
             member = f"{v.field}.{extra}" if v.field and extra else (v.field or extra or "*")
+            if "or-null" in effect.arguments:
+                g = x.bdd.conjoin(g, x.nonzero(v))
             x.record.emit(
                 Event(
                     kind,
@@ -468,7 +551,19 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         index = effect.index(0)
-        return values[index] if index < len(values) else None
+        if index < len(values) or len(effect.arguments) < 2:
+            return values[index] if index < len(values) else None
+        return [(TRUE, Const(None, effect.arguments[1]))]
+
+    def _error_pointer(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
+        return self.x.error_pointer(values[effect.index(0)]) if values else None
 
     def _load(
         self,
@@ -504,17 +599,26 @@ class Calls:
     ) -> Multi | None:
         x = self.x
         member = effect.arguments[1] if len(effect.arguments) > 1 else ""
-        for g, event in self._freed(effect.index(0), values, node, known.name):
+        for g, event in self._freed(effect.index(0), values, args, node, known.name):
             if member:
                 event = replace(event, object=f"{event.object}->{member}", type="")
             x.record.emit(event, g)
         return None
 
     def _freed(
-        self, index: int, values: list[Multi], node: tree_sitter.Node, by: str
+        self,
+        index: int,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+        by: str,
     ) -> list[tuple[int, Event]]:
+        """What a call frees that is handed `values`. A pointer that has lost its name is ``?``, of the
+        structure type that the argument is declared to point to."""
         x = self.x
         found: list[tuple[int, Event]] = []
+        declared = self.expander.type_of(args[index]) if index < len(args) else UNKNOWN_TYPE
+        tag = declared.tag if declared.known and declared.depth == 1 and not declared.array else ""
         for g, v in x.each(values[index]) if index < len(values) else []:
             v = untagged(v)
             if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:")):
@@ -551,7 +655,9 @@ class Calls:
             elif isinstance(v, Sym) or (
                 isinstance(v, Ptr) and v.path.startswith("static:") and not v.path.startswith("static:text")
             ):
-                found.append((g, Event("free", "?", value="now", source=x.where(node), note=by + "()")))
+                found.append(
+                    (g, Event("free", "?", value="now", source=x.where(node), type=tag, note=by + "()"))
+                )
         return found
 
     def _defer(
@@ -563,7 +669,7 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         x = self.x
-        for g, event in self._freed(effect.index(1), values, node, known.name):
+        for g, event in self._freed(effect.index(1), values, args, node, known.name):
             x.record.emit(
                 replace(event, kind="defer", value=effect.arguments[0], then=(replace(event, via=None),)), g
             )
@@ -646,11 +752,14 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         x = self.x
+        if "unseen" in effect.arguments:
+            self._last_unseen(known, effect, values, node)
+            return None
         self._touch("write", known, effect, values, node, "other")
-        last = x.record.fresh(f"{known.name}() drops the last reference")
+        last = x.record.fresh(f"{known.name}() {LAST_REFERENCE}")
         if "free" in effect.arguments:
             how = effect.arguments[-1]
-            for g, event in self._freed(effect.index(0), values, node, known.name):
+            for g, event in self._freed(effect.index(0), values, args, node, known.name):
                 if how != "free":
                     event = replace(event, kind="defer", value=how, then=(replace(event, via=None),))
                 x.record.emit(event, x.bdd.conjoin(g, last))
@@ -658,6 +767,31 @@ class Calls:
             taken = Effect("lock", effect.arguments[-1:])
             self._locking(taken, values, node, "lock", "exclusive", last, known.name)
         return [(TRUE, Bool(last))]
+
+    def _last_unseen(
+        self, known: KernelFunction, effect: Effect, values: list[Multi], node: tree_sitter.Node
+    ) -> None:
+        """The last reference to a dentry goes: it is freed at once if no lockless walk can have seen it."""
+        x = self.x
+        dentry: Multi = [(g, v) for g, v in self._pointers(values, effect.index(0))]
+        if effect.arguments[-1] != "unseen":
+            member = effect.arguments[-1]
+            places: Multi = [
+                (g, v._replace(field=join(v.field, member), ctype=CType("dentry", 1)))
+                for g, v in dentry
+                if isinstance(v, Ptr)
+            ]
+            dentry = x.load(places, node) if x.unseen.possible else []
+        for g, v in dentry:
+            if not isinstance(v, Ptr) or v.field or "->" not in v.path or not x.unseen.possible:
+                continue
+            last = x.record.fresh(f"{known.name}() of a dentry that no walk has seen {LAST_REFERENCE}")
+            sure = x.unseen.led_to_by(v.path.rsplit("->", 1)[1].removesuffix(".[]").rsplit(".", 1)[-1])
+            freed = Event("free", v.path, value="now", source=x.where(node), via=v.via, type="dentry")
+            freed = replace(freed, note=f"{known.name}()")
+            if not sure:
+                freed = replace(freed, kind="opaque", value="external", note=known.name)
+            x.record.emit(freed, x.bdd.conjoin(g, last))
 
     def _kref(
         self,
@@ -668,7 +802,7 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         x = self.x
-        last = x.record.fresh(f"{known.name}() drops the last reference")
+        last = x.record.fresh(f"{known.name}() {LAST_REFERENCE}")
         saved = x.record.condition
         x.record.condition = x.bdd.conjoin(saved, last)
         self._later("now", values[effect.index(1, 1)], values[effect.index(0)], node, known.name)
@@ -686,9 +820,14 @@ class Calls:
         x = self.x
         condition = TRUE
         note = f"{known.name}() may sleep"
+        if effect.operation == "block" and effect.arguments:
+            condition = FALSE
+            for g, v in x.each(values[effect.index(0)]):
+                if not (isinstance(v, Const) and v.number == 0):
+                    condition = x.bdd.disjoin(condition, g)
         if effect.operation == "block-gfp":
             index = effect.index(0)
-            condition = FALSE
+            condition = FALSE if index < len(values) else TRUE
             for g, v in x.each(values[index]) if index < len(values) else []:
                 flags = str(key(v))
                 if not _ATOMIC.search(flags) or _SLEEPING.search(flags):
@@ -846,20 +985,11 @@ class Calls:
     ) -> Multi | None:
         x = self.x
         result = FALSE
+        text = f"IS_ERR({x.text(args[0]) if args else '?'})"
         for g, v in x.each(values[0]) if values else []:
-            bad = FALSE
-            if is_error(v):
-                bad = TRUE
-            elif isinstance(v, Const) and v.number == 0:
-                bad = TRUE if "null" in effect.arguments else FALSE
-            elif isinstance(v, (Const, Fn)) or (
-                isinstance(v, Ptr) and v.via is None and not v.path.startswith("call:")
-            ):
-                bad = FALSE
-            else:
-                bad = x.record.atom("free", ("error", key(v)), f"IS_ERR({x.text(args[0]) if args else '?'})")
-                if "null" in effect.arguments:
-                    bad = x.bdd.disjoin(bad, x.bdd.negate(x.nonzero(v)))
+            bad = x.negative(v, text)
+            if "null" in effect.arguments:
+                bad = x.bdd.disjoin(bad, x.bdd.negate(x.nonzero(v)))
             result = x.bdd.disjoin(result, x.bdd.conjoin(g, bad))
         return [(TRUE, Bool(result))]
 
@@ -955,7 +1085,7 @@ class Calls:
 
     def iterates(self, macro: str) -> bool:
         """Whether the table knows a loop macro as an iterator, and the filesystem has none of that name."""
-        known = table().get(macro)
+        known = self.x.functions.get(macro)
         own = any(f in self.x.scope.own for f, _ in self.expander.defined(macro))
         return known is not None and known.has("iterate") and not own
 
@@ -963,7 +1093,7 @@ class Calls:
         """Which argument of an iterator is set to the element, which one is the head, and which are set to
         anything. Where the tree's definition has a parameter called head, that is it: before 3.9 hash
         lists took one more cursor."""
-        numbers = [int(a) for a in table()[macro].effects[0].arguments]
+        numbers = [int(a) for a in self.x.functions[macro].effects[0].arguments]
         position, head, cursors = numbers[0], numbers[1], numbers[2:]
         for _, defined in self.expander.defined(macro)[:1]:
             names = [p.removesuffix("...") for p in defined.params or ()]
@@ -1037,15 +1167,20 @@ class Calls:
         return more
 
     def scoped(self, word: str, condition: tree_sitter.Node | None, node: tree_sitter.Node) -> None:
-        """A scoped_guard() statement: its body between taking and dropping the lock; a scoped_cond_guard()
-        has a statement for when the lock is not had."""
+        """A scoped_guard() or scoped_class() statement, or a macro for one: its body between taking and
+        dropping the lock; a scoped_cond_guard() has a statement for when the lock is not had."""
         x = self.x
         inner = condition.named_children[0] if condition is not None and condition.named_children else None
         args = _flatten(inner) if inner is not None else []
-        first = 2 if word.startswith("scoped_cond") else 1
-        name = x.text(args[0]) if args else ""
+        first = 2 if word.startswith(("scoped_cond", "scoped_class")) else 1
+        name = x.text(args[0]) if args else word
+        variable = x.text(args[1]) if word == "scoped_class" and len(args) > 1 else ""
         with self.guards.scope():
-            got = self.guards.begin(name, "", [x.value(a) for a in args[first:]], node)
+            meant = self._scope_macro(word, [x.value(a) for a in args], node)
+            if meant is not None:
+                got = self.guards.begin(meant[0], "", meant[1], node)
+            else:
+                got = self.guards.begin(name, variable, [x.value(a) for a in args[first:]], node)
             if got is None:
                 x.record.gap(f"{word}({name}) is not known", x.where(node))
                 got = TRUE
@@ -1055,10 +1190,30 @@ class Calls:
             if body is not None:
                 x.statement(body)
             after, x.record.condition = x.record.condition, x.bdd.without(entry, got)
-            if first == 2 and x.record.condition != FALSE and condition is not None:
+            if word.startswith("scoped_cond") and x.record.condition != FALSE and condition is not None:
                 texts = arguments(x.frame.piece.original(condition))
                 self.expander.text(texts[1].text if len(texts) > 1 else "", x.where(node).line)
             x.record.condition = x.bdd.disjoin(after, x.record.condition)
+
+    def _scope_macro(
+        self, word: str, values: list[Multi], node: tree_sitter.Node
+    ) -> tuple[str, list[Multi]] | None:
+        """Which guard or class a macro like ``with_creds(cred)`` takes, and its arguments; None if `word` is
+        no macro for scoped_guard() or scoped_class()."""
+        x = self.x
+        for _ in range(SCOPE_MACROS):
+            found = x.scope.macro(word, x.frame.file)
+            begins = _SCOPE_BEGINS.match(found[0][1].body) if found and word not in _SCOPES else None
+            if begins is None:
+                return None
+            given = dict(zip(found[0][1].params or (), values, strict=False))
+            word, texts = begins.group(1), [a.text.strip() for a in arguments(begins.group(2))]
+            skipped = _SCOPES.get(word, 0)
+            line = x.where(node).line
+            values = [self.guards.evaluate(t, given, line) for t in texts[skipped:]]
+            if skipped:
+                return texts[0], values
+        return None
 
     def _guard(
         self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node
@@ -1172,6 +1327,7 @@ _Effect = Callable[
 
 _EFFECTS: dict[str, _Effect] = {
     "value": Calls._value,
+    "errptr": Calls._error_pointer,
     "load": Calls._load,
     "store-through": Calls._store_through,
     "exchange-through": Calls._store_through,

@@ -9,7 +9,7 @@ inside loops once. Functions of the filesystem and inline functions of headers a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import tree_sitter
@@ -19,6 +19,7 @@ from ..spec.program import Event, Source
 from .bdd import FALSE, TRUE
 from .calls import Calls
 from .guards import Cleanup
+from .handover import Handover
 from .mask import CLEANUP, FREE
 from .parse import Parsed, errors
 from .pieces import pieces
@@ -27,6 +28,7 @@ from .relevance import COUNTED, DELAYED, HOLDS, LATER, PARAMETER, UNTOLD, WAITS,
 from .source import Definition, SourceFile
 from .tree import Scope
 from .types import Types, declared, type_tag
+from .unseen import Unseen
 from .values import (
     NULL,
     UNKNOWN_TYPE,
@@ -39,6 +41,7 @@ from .values import (
     Sym,
     Value,
     is_error,
+    join,
     key,
     untagged,
 )
@@ -54,10 +57,14 @@ MAX_POINTERS = 3
 SHALLOW = 6
 """Calls nested deeper than this are not followed for what is destroyed after a grace period alone."""
 ACCESSOR_LENGTH = 600
+LOCKERS_DEEP = 2
+"""How many calls below a function are looked at for whether it returns with other locks."""
+LOCK_SIGNS = {"lock": 1, "trylock": 1, "unlock": -1}
 COUNTED_UP = "counted"
 """What the key of a value starts with that began at no less than 0 and was only ever increased."""
 
 _Handler = Callable[["Executor", tree_sitter.Node], Multi]
+_CALLED = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 _NUMBER = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)[uUlL]*$")
 _ERRNO = re.compile(r"E[A-Z0-9]{2,}$")
 
@@ -87,7 +94,8 @@ class Frame:
 class Executor:
     """Executes one method. `facts` fixes symbolic tests: ``{key: truth}``, e.g. of ``flags & LOOKUP_RCU``.
     Calls are followed down to `depth`, only where they matter to `relevance`, if there is one, and until
-    `most_followed` statements were executed."""
+    `most_followed` statements were executed. `kernel` is the version whose functions are called; `unseen`
+    tells the dentries that its dput() frees at once, `handover` the functions whose locks must be known."""
 
     def __init__(
         self,
@@ -97,9 +105,15 @@ class Executor:
         depth: int = MAX_CALLS,
         relevance: Relevance | None = None,
         most_followed: int = MAX_FOLLOWED,
+        kernel: str = "",
+        unseen: Unseen | None = None,
+        handover: Handover | None = None,
     ) -> None:
         self.scope = scope
         self.types = types
+        self.functions = table(kernel)
+        self.unseen = unseen or Unseen(scope, self.functions)
+        self.handover = handover
         self.record = Recorder()
         self.bdd = self.record.bdd
         self.facts = facts or {}
@@ -113,13 +127,16 @@ class Executor:
         self.unfollowed: dict[str, None] = {}
         self.memory: dict[tuple[str, str], Multi] = {}
         self.calls = Calls(self)
+        self._many: dict[object, Multi] = {}
+        self._errors: dict[object, Value] = {}
         self._parsed: dict[tuple[str, int], list[tuple[int, Parsed, SourceFile, Definition]]] = {}
+        self._lockers: dict[tuple[str, int], bool] = {}
         self._serial = 0
         self._nested = 0
         self.exits = 0
         """Returns, gotos and ends of execution so far: none in a statement means that all paths go on."""
         self.ends = 0
-        """Ends of execution so far: calls that do not return, assertions that may fail."""
+        """Ends of execution so far: calls that do not return, assertions, rounds not followed."""
         self._jumps = 0
 
     # -- positions ---------------------------------------------------------------------------------
@@ -154,6 +171,8 @@ class Executor:
         given = [v for value in values for _, v in value]
         if WAITS in entries or (HOLDS in entries and not any(isinstance(v, Ptr) for v in given)):
             return False
+        if self._hands_over(found, given):
+            return False
         if not any(self._leads_to_victim(v) for v in given):
             types = {v.otype or v.ctype.tag for v in given if isinstance(v, Ptr)}
             return not (
@@ -174,6 +193,16 @@ class Executor:
             )
         )
 
+    def _hands_over(self, found: tuple[tuple[SourceFile, Definition], ...], given: list[Value]) -> bool:
+        """Whether a function of the kernel's shared files is handed an object that walkers reach through a
+        member of the same name: it may destroy that, whatever `Relevance` says of the filesystem's own."""
+        assert self.relevance is not None
+        members = self.relevance.what.members
+        return any(f not in self.scope.own and not f.path.endswith(".h") for f, _ in found) and any(
+            isinstance(v, Ptr) and not v.field and v.path.rpartition("->")[2].rpartition(".")[2] in members
+            for v in given
+        )
+
     def _leads_to_victim(self, value: Value, deep: int = 0) -> bool:
         """Whether `value` may lead to what hangs off one of the VFS's objects that the method is about."""
         if isinstance(value, Sym):
@@ -191,9 +220,13 @@ class Executor:
                 held += [v for _, v in self.frames[owner].env.get(value.path.split(":", 2)[2], [])]
         return any(v != value and self._leads_to_victim(v, deep + 1) for v in held)
 
-    def harmless(self, found: tuple[tuple[SourceFile, Definition], ...]) -> bool:
+    def harmless(self, found: tuple[tuple[SourceFile, Definition], ...], values: list[Multi]) -> bool:
         """Whether none of the functions `found` destroys anything that matters, where that is asked."""
-        return self.relevance is not None and not any(self.relevance.destroys(f, d) for f, d in found)
+        return (
+            self.relevance is not None
+            and not any(self.relevance.destroys(f, d) for f, d in found)
+            and not self._hands_over(found, [v for value in values for _, v in value])
+        )
 
     def may_destroy(self, found: tuple[tuple[SourceFile, Definition], ...]) -> str:
         """What a call of one of the filesystem's functions `found` may destroy, as the value of an opaque
@@ -205,14 +238,50 @@ class Executor:
 
     def follows(self, file: SourceFile, definition: Definition) -> bool:
         """Whether a call of a function is still followed: not after so many statements that a program
-        nears its limit, nor below `depth`, where only inline functions of headers are, and functions
-        annotated to return with other locks than they were entered with."""
-        if file.path.endswith(".h") or _passes_lock(file, definition):
-            return self.statements < MAX_STATEMENTS // 2 and len(self.frames) < MAX_DEPTH
+        nears its limit, nor below `depth`, where only inline functions of headers are, accessors, and
+        functions that return with other locks than they were entered with."""
         limit = self.most_followed
         if self.relevance is not None and not self.relevance.what.waits:
             limit //= 3
-        return self.statements < limit and len(self.frames) < self.depth
+        if self.statements < limit and len(self.frames) < self.depth:
+            return True
+        if self.statements >= MAX_STATEMENTS // 2 or len(self.frames) >= MAX_DEPTH:
+            return False
+        if file.path.endswith(".h") or _yields_pointer(file, definition):
+            return True
+        if self._passes_lock(file, definition):
+            return True
+        small = self.relevance is not None and self.relevance.small(file, definition)
+        return small and len(self.frames) < self.depth
+
+    def _passes_lock(self, file: SourceFile, definition: Definition) -> bool:
+        """Whether a function is annotated as not returning with the locks that it was entered with, or its
+        text, with the functions that it names, takes locks and drops none, or drops some and takes none."""
+        key = (file.path, definition.start)
+        if key not in self._lockers:
+            head = file.code[definition.start : file.code.find("{", definition.start)]
+            if "__acquires(" in head or "__releases(" in head:
+                self._lockers[key] = True
+            else:
+                self._lockers[key] = len(self._lock_signs(file, definition)) == 1
+        return self._lockers[key]
+
+    def _lock_signs(self, file: SourceFile, definition: Definition, deep: int = 0) -> set[int]:
+        """1 if the text of a function takes a lock, -1 if it drops one."""
+        signs = set[int]()
+        for name in set(_CALLED.findall(file.code, definition.start, definition.end)):
+            known = self.functions.get(name)
+            if known is not None:
+                signs |= {LOCK_SIGNS[e.operation] for e in known.effects if e.operation in LOCK_SIGNS}
+            elif deep < LOCKERS_DEEP and name != definition.name:
+                for inner, inside in self.scope.find(name, "function", file):
+                    if inner in self.scope.own:
+                        signs |= self._lock_signs(inner, inside, deep + 1)
+        return signs
+
+    def hands_over(self, file: SourceFile, definition: Definition) -> bool:
+        """Whether a function may return with more locks than it was entered with, where that is asked."""
+        return self.handover is not None and self.handover.hands_over(file, definition)
 
     # -- running a function ------------------------------------------------------------------------
 
@@ -262,12 +331,12 @@ class Executor:
         text = text.strip()
         while text.startswith("(") and _closes_at_end(text):
             text = text[1:-1].strip()
-        for sign, join in (("||", self.bdd.disjoin), ("&&", self.bdd.conjoin)):
+        for sign, either in (("||", self.bdd.disjoin), ("&&", self.bdd.conjoin)):
             parts = _split(text, sign)
             if len(parts) > 1:
                 result = self.configured(parts[0])
                 for part in parts[1:]:
-                    result = join(result, self.configured(part))
+                    result = either(result, self.configured(part))
                 return result
         if text.startswith("!"):
             return self.bdd.negate(self.configured(text[1:]))
@@ -310,7 +379,8 @@ class Executor:
             if self.record.condition != FALSE:
                 result += self._under(under, self.run_piece(file, definition.name, piece, arguments))
             self.record.condition = saved
-        return result
+        tag = _returned(file, definition)
+        return [(g, retype(v, CType(tag, 1))) for g, v in result] if tag else result
 
     def _under(self, condition: int, value: Multi) -> Multi:
         return value if condition == TRUE else [(self.bdd.conjoin(condition, g), v) for g, v in value]
@@ -407,7 +477,10 @@ class Executor:
     def _has_label(self, node: tree_sitter.Node) -> bool:
         if not self.frame.gotos:
             return False
-        return any(n.type == "labeled_statement" for n in _descend(node))
+        return any(
+            n.type == "labeled_statement" or (n.type == "case_statement" and _case(n) in self.frame.gotos)
+            for n in _descend(node)
+        )
 
     def _expression(self, node: tree_sitter.Node) -> None:
         for child in node.named_children:
@@ -446,15 +519,32 @@ class Executor:
                 self.frame.gotos[label] = FALSE
                 for child in children[index:]:
                     self.statement(child)
-                self.frame.gotos.pop(label, None)
+                if self.frame.gotos.pop(label, FALSE) != FALSE:
+                    self.ends += 1
                 self.record.condition = self.bdd.disjoin(after, self.record.condition)
 
     def _label(self, node: tree_sitter.Node) -> None:
-        label = self.text(node.children[0])
-        arrived = self.frame.gotos.pop(label, FALSE)
-        self.record.condition = self.record.widen(self.bdd.disjoin(self.record.condition, arrived))
+        self._arrive(self.text(node.children[0]))
         for child in node.named_children[1:]:
             self.statement(child)
+
+    def _arrive(self, label: str) -> None:
+        """Go on with what jumped here as well; what is around this was not entered by its condition alone."""
+        arrived = self.frame.gotos.pop(label, FALSE)
+        if arrived != FALSE:
+            self.exits += 1
+        self.record.condition = self.record.widen(self.bdd.disjoin(self.record.condition, arrived))
+
+    def _inner_case(self, node: tree_sitter.Node) -> None:
+        """A case label inside a statement of its switch, which jumps to it."""
+        self._arrive(_case(node))
+        self._after_label(node)
+
+    def _after_label(self, node: tree_sitter.Node) -> None:
+        label = node.child_by_field_name("value")
+        for inner in node.named_children:
+            if label is None or inner.id != label.id:
+                self.statement(inner)
 
     def _goto(self, node: tree_sitter.Node) -> None:
         label = self.text(node.named_children[0])
@@ -574,7 +664,7 @@ class Executor:
             return
         value = self.value(subject)
         entry = self.record.condition
-        cases = [c for c in body.named_children if c.type == "case_statement"]
+        cases = _cases_of(body)
         tests: dict[int, int] = {}
         taken = FALSE
         for case in cases:
@@ -583,6 +673,10 @@ class Executor:
                 self.record.condition = entry
                 tests[case.id] = self.bdd.without(self.equal(value, self.value(label)), taken)
                 taken = self.bdd.disjoin(taken, tests[case.id])
+        for case in cases:
+            if case.parent is None or case.parent.id != body.id:
+                arrives = tests.get(case.id, self.bdd.negate(taken))
+                self.frame.gotos[_case(case)] = self.bdd.conjoin(entry, arrives)
         self.frame.breaks.append(FALSE)
         self.record.condition = FALSE
         for child in body.named_children:
@@ -591,10 +685,7 @@ class Executor:
                 self.record.condition = self.bdd.disjoin(
                     self.record.condition, self.bdd.conjoin(entry, arrives)
                 )
-                label = child.child_by_field_name("value")
-                for inner in child.named_children:
-                    if label is None or inner.id != label.id:
-                        self.statement(inner)
+                self._after_label(child)
             else:
                 self.statement(child)
         missed = FALSE
@@ -691,15 +782,15 @@ class Executor:
                 if value is not None and names:
                     member = ".".join(self.text(n).lstrip(".") for n in names)
                     if value.type == "initializer_list":
-                        self.initialise(target._replace(field=_join(target.field, member)), value)
+                        self.initialise(target._replace(field=join(target.field, member)), value)
                     else:
-                        self.memory[(target.path, _join(target.field, member))] = self.value(value)
+                        self.memory[(target.path, join(target.field, member))] = self.value(value)
                 elif value is not None:
                     self.value(value)
             elif child.type == "initializer_list":
-                self.initialise(target._replace(field=_join(target.field, "[]")), child)
+                self.initialise(target._replace(field=join(target.field, "[]")), child)
             elif child.type != "comment":
-                cell = (target.path, _join(target.field, "[]"))
+                cell = (target.path, join(target.field, "[]"))
                 self.memory[cell] = self.merge(self.memory.get(cell, []) + self.value(child))
 
     def local(self, name: str) -> str:
@@ -730,19 +821,24 @@ class Executor:
                 joined[v] = self.bdd.disjoin(joined.get(v, FALSE), g)
         scalars = [v for v in joined if isinstance(v, Sym)]
         if len(scalars) > MAX_SCALARS:
-            rest = FALSE
-            for v in scalars:
-                rest = self.bdd.disjoin(rest, joined.pop(v))
-            joined[Sym(("many", self.statements, len(self.record.atoms)))] = rest
+            self._merge_scalars(joined, scalars)
         if len(joined) > MAX_ALTERNATIVES:
-            for v in [v for v in joined if isinstance(v, Const) and v != NULL and not is_error(v)]:
-                joined[Sym(("many", self.statements))] = self.bdd.disjoin(
-                    joined.get(Sym(("many", self.statements)), FALSE), joined.pop(v)
-                )
+            constants = [v for v in joined if isinstance(v, Const) and v != NULL and not is_error(v)]
+            self._merge_scalars(joined, constants)
         self._merge_pointers(joined)
         if under != FALSE:
             joined[Bool(self.record.widen(flag))] = under
         return [(self.record.widen(g), v) for v, g in joined.items()]
+
+    def _merge_scalars(self, joined: dict[Value, int], scalars: Sequence[Value]) -> None:
+        """One scalar for many; whether it is zero, and whether negative, is still what each of them is."""
+        if scalars:
+            many = Sym(("many", self.calls.next()))
+            self._many[many.key] = [(joined[v], v) for v in scalars]
+            rest = FALSE
+            for v in scalars:
+                rest = self.bdd.disjoin(rest, joined.pop(v))
+            joined[many] = rest
 
     def _merge_pointers(self, joined: dict[Value, int]) -> None:
         """One pointer for many that were read at different times from one place. It then counts as reached
@@ -798,6 +894,8 @@ class Executor:
                 return TRUE if value.number else FALSE
             return TRUE if is_error(value) else self.record.atom("stable", ("const", value.name), value.name)
         if isinstance(value, Ptr):
+            if ("nonzero", value.path) in self.facts and not value.field:
+                return TRUE if self.facts["nonzero", value.path] else FALSE
             if value.path.startswith(("static:", "call:")) and not value.field:
                 return self.record.atom("free", ("nonzero", value.path), text)
             if value.via is None or value.field:
@@ -813,7 +911,56 @@ class Executor:
         fact = self._masked(value.key)
         if fact is not None:
             return TRUE if fact else FALSE
+        if value.key in self._many:
+            return self._either(value.key, lambda v: self.nonzero(v, text))
+        if value.key in self._errors:
+            error = self._errors[value.key]
+            return self.bdd.disjoin(self.nonzero(error, text), self.negative(error, text))
+        if value.key[0] in ("<", ">=") and len(value.key) == 3 and value.key[2] == key(NULL):
+            if value.key[0] == ">=":
+                return self.bdd.negate(self.nonzero(Sym(("<", *value.key[1:])), text))
+            if value.key[1] in self._many:
+                return self._either(value.key[1], lambda v: self.negative(v, text))
+            if value.key[1] in self._errors:
+                return self.nonzero(Sym(("err", key(self._errors[value.key[1]]))), text)
         return self.record.atom("free", ("nonzero", value.key), text)
+
+    def error_pointer(self, value: Multi) -> Multi:
+        """ERR_PTR() of `value`, which is taken to be zero or negative."""
+        result: Multi = []
+        for g, v in value:
+            if isinstance(v, (Ptr, Sym)) and key(v) not in self._errors:
+                self._errors[("err", key(v))] = v
+                v = Sym(("err", key(v)))
+            result.append((g, v))
+        return result
+
+    def _no_address(self, value: Value) -> int:
+        """The condition under which a value is what ERR_PTR() made of something that is no constant."""
+        if not isinstance(value, Sym):
+            return FALSE
+        if value.key in self._many:
+            return self._either(value.key, self._no_address)
+        return TRUE if value.key in self._errors else FALSE
+
+    def _either(self, many: object, holds: Callable[[Value], int]) -> int:
+        """The condition under which that one of the scalars merged into `many` which it is, `holds`."""
+        result = FALSE
+        for g, v in self._many[many]:
+            result = self.bdd.disjoin(result, self.bdd.conjoin(g, holds(v)))
+        return self.record.widen(result)
+
+    def negative(self, value: Value, text: str = "") -> int:
+        """The condition under which one alternative is negative, or an error instead of a pointer."""
+        if is_error(value):
+            return TRUE
+        if isinstance(value, Const) and value.number is not None:
+            return TRUE if value.number < 0 else FALSE
+        if isinstance(value, (Const, Bool, Fn)):
+            return FALSE
+        if isinstance(value, Ptr) and value.via is None and not value.path.startswith("call:"):
+            return FALSE
+        return self.nonzero(Sym(("<", key(value), key(NULL))), text)
 
     def _masked(self, symbol: tuple[object, ...]) -> bool | None:
         """Whether ``flags & BITS`` is not zero, where `facts` tell; flags may have had bits added."""
@@ -880,12 +1027,14 @@ class Executor:
 
     def load(self, address: Multi, node: tree_sitter.Node) -> Multi:
         """What stands at `address`; a read event for memory that is not the function's own."""
+        lost = FALSE
         result: Multi = []
         for g, place in self.each(address):
             if isinstance(place, Ptr) and place.path.startswith("local:"):
                 result += [(self.bdd.conjoin(g, h), v) for h, v in self._load_local(place)]
             elif isinstance(place, Ptr) and (place.path, place.field) in self.memory:
                 stored = self._possible(self.memory[(place.path, place.field)], -1)
+                stored = self._some(stored) if "[]" in place.field else stored
                 result += [(self.bdd.conjoin(g, h), v) for h, v in stored]
             elif isinstance(place, Ptr):
                 result.append((g, self._load_shared(place, g, node)))
@@ -918,13 +1067,19 @@ class Executor:
                         g,
                     )
                 result.append((g, Sym(("at", key(place), self.text(node), len(self.record.events)))))
+                lost = self.bdd.disjoin(lost, self.bdd.conjoin(g, self._no_address(place)))
+        if lost != FALSE:
+            # Neither NULL nor an errno is an address: this is an oops.
+            self.exits += 1
+            self.ends += 1
+            self.record.condition = self.bdd.without(self.record.condition, lost)
         return self.merge(result)
 
     def _load_local(self, place: Ptr) -> Multi:
         name = place.path.split(":", 2)[2]
         owner = self._owner(place.path)
-        if place.field.endswith("[]") and (place.path, place.field) in self.memory:
-            return self._possible(self.memory[(place.path, place.field)], owner)
+        if "[]" in place.field and (place.path, place.field) in self.memory:
+            return self._some(self._possible(self.memory[(place.path, place.field)], owner))
         if not place.field and owner >= 0 and name in self.frames[owner].env:
             return self._possible(self.frames[owner].env[name], owner)
         stored = self.memory.get((place.path, place.field))
@@ -941,13 +1096,24 @@ class Executor:
                         (
                             g,
                             self._load_shared(
-                                v._replace(field=_join(v.field, place.field), ctype=place.ctype), g, None
+                                v._replace(field=join(v.field, place.field), ctype=place.ctype), g, None
                             ),
                         )
                     )
             if inside:
                 return inside
         return [(TRUE, Sym(("local", place.path, place.field)))]
+
+    def _some(self, stored: Multi) -> Multi:
+        """What one element of the function's own array is: anything that was stored to any of them, or zero.
+        Two loads, of whatever elements, have nothing to do with each other."""
+        result: Multi = []
+        left = TRUE
+        for g, v in stored:
+            chosen = self.bdd.conjoin(self.bdd.conjoin(left, g), self.record.fresh("it is this element"))
+            result.append((chosen, v))
+            left = self.bdd.without(left, chosen)
+        return [*result, (left, NULL)]
 
     def _load_shared(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> Value:
         if place.path.startswith("static:"):
@@ -960,7 +1126,10 @@ class Executor:
                     _pointee(place.ctype),
                 )
             return Sym(("static", place.path, place.field))
-        if place.ctype.array or (place.ctype.known and place.ctype.tag and place.ctype.depth == 0):
+        if place.ctype.array:
+            return place
+        if place.ctype.known and place.ctype.tag and place.ctype.depth == 0:
+            self._copies(place, under, node)
             return place
         fixed = self.calls.well_known(place)
         event = self.record.emit(
@@ -988,6 +1157,20 @@ class Executor:
         target = _pointee(place.ctype)
         return Ptr(_extend(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
 
+    def _copies(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> None:
+        """A structure is read as a whole."""
+        event = Event(
+            "read",
+            place.path,
+            place.field or "*",
+            source=self.where(node),
+            via=place.via,
+            debug=self.record.debug > 0,
+            type=place.otype,
+            note=self.text(node) if node is not None else "",
+        )
+        self.record.emit(event, under)
+
     def store(self, address: Multi, value: Multi, node: tree_sitter.Node) -> None:
         """Store `value` at `address`; a write event for memory that is not the function's own."""
         for g, place in self.each(address):
@@ -1010,16 +1193,11 @@ class Executor:
                     new = [(self.bdd.conjoin(h, here), v) for h, v in value]
                     frame.env[name] = self.merge(old + new)
                 else:
-                    if "[]" in place.field:
-                        here = self.bdd.conjoin(here, self.record.fresh("it is this element"))
-                    cell = (place.path, place.field)
-                    old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
-                    self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+                    self._keep(place, here, value)
             elif place.path.startswith("static:"):
                 here = self.bdd.conjoin(self._since(-1), g)
-                cell = (place.path, place.field)
-                old = [(self.bdd.without(h, here), v) for h, v in self.memory.get(cell, [])]
-                self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
+                known = (place.path, place.field) in self.memory
+                self._keep(place, here, value, None if known else [(TRUE, self._load_shared(place, g, node))])
             else:
                 for h, v in self.each(value):
                     both = self.bdd.conjoin(g, h)
@@ -1038,6 +1216,14 @@ class Executor:
                             ),
                             both,
                         )
+
+    def _keep(self, place: Ptr, here: int, value: Multi, before: Multi | None = None) -> None:
+        """What memory holds from now on, `before` if nothing was stored there; an element of an array may be
+        another one than what was stored before, which then is still there."""
+        cell = (place.path, place.field)
+        gone = FALSE if "[]" in place.field else here
+        old = [(self.bdd.without(h, gone), v) for h, v in self.memory.get(cell) or before or []]
+        self.memory[cell] = self.merge(old + [(self.bdd.conjoin(h, here), v) for h, v in value])
 
     def address(self, name: str) -> Multi:
         """The address of a local variable."""
@@ -1084,7 +1270,7 @@ class Executor:
                     tag = v.otype
                 ctype = self.types.member(tag, name, self.frame.file) if tag else UNKNOWN_TYPE
                 place = v._replace(
-                    field=_join(v.field, name), ctype=ctype, otype=v.otype or (tag if not v.field else "")
+                    field=join(v.field, name), ctype=ctype, otype=v.otype or (tag if not v.field else "")
                 )
                 result.append((g, self.calls.embedded(place)))
             else:
@@ -1104,7 +1290,7 @@ class Executor:
                 element = v.ctype._replace(array=False) if v.ctype.known else UNKNOWN_TYPE
                 if v.via is not None and not v.field and element == UNKNOWN_TYPE:
                     element = CType("", 0)
-                result.append((g, v._replace(field=_join(v.field, "[]"), ctype=element)))
+                result.append((g, v._replace(field=join(v.field, "[]"), ctype=element)))
             else:
                 result.append((g, v))
         return result
@@ -1375,6 +1561,23 @@ def _descend(node: tree_sitter.Node) -> list[tree_sitter.Node]:
     return found
 
 
+def _case(node: tree_sitter.Node) -> str:
+    """The name of a case label among those that are jumped to."""
+    return f"case {node.id}"
+
+
+def _cases_of(body: tree_sitter.Node) -> list[tree_sitter.Node]:
+    """The case labels of the switch with that body, but not those of switches in it, in order."""
+    found: list[tree_sitter.Node] = []
+    todo = [body]
+    while todo:
+        node = todo.pop()
+        if node.type == "case_statement":
+            found.append(node)
+        todo += reversed([c for c in node.named_children if c.type != "switch_statement"])
+    return found
+
+
 def parameters(piece: Parsed, function: tree_sitter.Node) -> list[tuple[str, CType]]:
     """The parameters of a function definition: names and types."""
     declarator = function.child_by_field_name("declarator")
@@ -1407,10 +1610,6 @@ def _pointee(ctype: CType) -> CType:
         if ctype.known and ctype.depth > 0
         else UNKNOWN_TYPE
     )
-
-
-def _join(a: str, b: str) -> str:
-    return f"{a}.{b}" if a else b
 
 
 def _extend(path: str, member: str) -> str:
@@ -1489,10 +1688,13 @@ def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
     return frozenset({symbol}) if symbol[0] in ("c", "param") else None
 
 
-def _passes_lock(file: SourceFile, definition: Definition) -> bool:
-    """Whether a function is annotated as not returning with the locks that it was entered with."""
-    head = file.code[definition.start : file.code.find("{", definition.start)]
-    return "__acquires(" in head or "__releases(" in head
+def _returned(file: SourceFile, definition: Definition) -> str:
+    """The tag of the structure that a function is declared to return a pointer to, or ""."""
+    head = file.code[definition.start : definition.body]
+    found = re.search(
+        rf"\bstruct\s+(\w+)\s*(?:const\s*)?\*\s*(?:\w+\s+)*{re.escape(definition.name)}\s*\(", head
+    )
+    return found.group(1) if found else ""
 
 
 def _yields_pointer(file: SourceFile, definition: Definition) -> bool:
@@ -1536,7 +1738,7 @@ _STATEMENTS: dict[str, Callable[[Executor, tree_sitter.Node], None]] = {
     "continue_statement": Executor._continue,
     "preproc_ifdef": Executor._preprocessor,
     "preproc_if": Executor._preprocessor,
-    "case_statement": Executor._compound,
+    "case_statement": Executor._inner_case,
     "expression_statement": Executor._expression,
 }
 
@@ -1569,4 +1771,4 @@ _EXPRESSIONS: dict[str, _Handler] = {
     "gnu_asm_expression": Executor._asm,
 }
 
-__all__ = ["Executor", "Frame", "KernelFunction", "table"]
+__all__ = ["Executor", "Frame", "KernelFunction"]

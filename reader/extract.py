@@ -12,22 +12,25 @@ from ..spec.vfs import Vfs, vfs
 from .arguments import arguments, known
 from .bdd import FALSE, TRUE, TooLarge
 from .execute import MAX_CALLS, MAX_FOLLOWED, Executor, parameters
+from .handover import Handover
 from .methods import SUPER_METHODS, Job, Methods
 from .pieces import pieces
-from .recorder import MAX_DEFINED, Abandon
+from .recorder import MAX_DEFINED, Abandon, Pending
 from .relevance import Relevance, wanted
 from .source import Definition, SourceFile
 from .tables import Table, places
 from .tree import Scope, Tree
 from .types import Types
 from .units import Unit
+from .unseen import Unseen
 from .values import Multi
 
 READER_VERSION = __version__
 
 REF_DEPTH = 3
 """How deep the calls of a method are followed where it holds references: there only its locks are in
-question, and functions below are taken to return with the locks that they were entered with."""
+question, and functions below are taken to return with the locks that they were entered with, unless their
+text says otherwise."""
 
 SHORT = 1500
 """Statements of a ->d_release() that is followed whole."""
@@ -38,6 +41,14 @@ _LINK = re.compile(r"->\s*i_link\s*=(?!=)\s*([^;]+);")
 def models(tree: Tree, unit: Unit, version: str) -> tuple[Model, ...]:
     """A model of each dentry operations table of `unit`, as kernel `version` calls it."""
     return tuple(_Extractor(tree, unit, version).models())
+
+
+def freed_events(events: Iterable[Event]) -> Iterable[Event]:
+    """What these events free, at once or later."""
+    for event in events:
+        if event.kind == "free":
+            yield event
+        yield from freed_events(event.then)
 
 
 def _is_teardown(job: Job) -> bool:
@@ -56,6 +67,12 @@ def _matters(event: Event, job: Job) -> bool:
     return event.kind != "write" or event.value != "other" or event.object == "dentry"
 
 
+def _freed_cells(events: Iterable[Pending]) -> frozenset[tuple[str, str]]:
+    """The members whose pointers lead to what a teardown frees: what is stored there tells which object."""
+    paths = {e.object for p in events for e in (p.event, *p.event.then) if e.kind in ("free", "defer")}
+    return frozenset((owner, member) for owner, arrow, member in (p.rpartition("->") for p in paths) if arrow)
+
+
 class _Extractor:
     def __init__(self, tree: Tree, unit: Unit, version: str) -> None:
         self.tree = tree
@@ -64,6 +81,9 @@ class _Extractor:
         self.vfs: Vfs = vfs(version)
         self.scope: Scope = unit.scope
         self.types = Types(self.scope)
+        self.functions = table(version)
+        self.unseen = Unseen(self.scope, self.functions)
+        self.handover = Handover(self.scope, self.functions)
         self.relevance: dict[bool, Relevance] = {}
 
     def models(self) -> Iterable[Model]:
@@ -77,7 +97,12 @@ class _Extractor:
             for p in done.values()
             if p is not None and (p.mode == "rcu" or p.method in ("d_hash", "d_compare"))
         ]
-        self.relevance = {whole: Relevance(self.scope, wanted(walkers, whole)) for whole in (False, True)}
+        self.relevance = {
+            whole: Relevance(
+                self.scope, wanted(walkers, whole, self.unseen), self.functions, self.unseen
+            )
+            for whole in (False, True)
+        }
         done |= {job: self.program(job) for job in jobs if _is_teardown(job)}
         for own in found:
             programs = (*(done[job] for job in methods.jobs(own)), *links)
@@ -91,7 +116,7 @@ class _Extractor:
                 programs,
                 own.slots,
                 methods.private_bdi(own),
-                tuple(sorted({*methods.facts(own), *self._drops(methods.jobs(own))})),
+                self._facts(own, methods, programs, walkers),
                 tuple(sorted((f.path, f.sha256) for f in self._used(own))),
                 READER_VERSION,
                 tuple(methods.gaps(own)),
@@ -109,6 +134,32 @@ class _Extractor:
                 if file in self.scope.own:
                     for entry in relevance.drops(file, definition):
                         yield f"drops:{job.method}:{entry}", job.function
+
+    def _facts(
+        self, own: Table, methods: Methods, programs: Iterable[Program], walkers: Iterable[Program]
+    ) -> tuple[tuple[str, str], ...]:
+        drops = self._drops(methods.jobs(own))
+        return tuple(sorted({*methods.facts(own), *drops, *self._types_of(programs, walkers)}))
+
+    def _types_of(self, programs: Iterable[Program], walkers: Iterable[Program]) -> Iterable[tuple[str, str]]:
+        """Where a program frees a pointer whose name was lost: facts ``holds:TAG``, the structures that one
+        of that type, or of a type that walkers touch, holds by value; and ``text:PATH`` for paths that lead
+        walkers to memory of an arithmetic type."""
+        freed = {e.type for p in programs for e in freed_events(p.events) if e.object == "?" and e.type}
+        if not freed:
+            return
+        events = [(p, e) for p in walkers for e in p.events]
+        at = self.scope.own[0]
+        for tag in sorted(freed | {e.type for _, e in events if e.type}):
+            held = self.types.holds(tag, at)
+            if held is not None:
+                yield f"holds:{tag}", " ".join(sorted(held))
+        for program, event in events:
+            if "->" in event.object and not event.type and event.via is not None:
+                led = program.events[event.via]
+                member = event.object.rsplit("->", 1)[1]
+                if member == led.field and self.types.points_to_text(led.type, member, at):
+                    yield f"text:{event.object}", led.type
 
     def _used(self, table: Table) -> Iterable[SourceFile]:
         return {table.file.path: table.file, **self.scope.used}.values()
@@ -174,9 +225,12 @@ class _Extractor:
             REF_DEPTH if job.mode == "ref" else MAX_CALLS,
             relevance,
             followed,
+            self.version,
+            self.unseen,
+            self.handover if job.mode == "ref" else None,
         )
         found = self.scope.find(job.function, "function", job.file)
-        if not found or (job.function in table() and found[0][0] not in self.scope.own):
+        if not found or (job.function in self.functions and found[0][0] not in self.scope.own):
             return self._undefined(executor, job)
         if several := _built_apart(found):
             return self._gap(executor, job, f"{job.function}() is defined in several files: {several}")
@@ -198,7 +252,10 @@ class _Extractor:
         try:
             if _is_teardown(job) and sum(a.kind == "defined" for a in executor.record.atoms) > MAX_DEFINED:
                 executor.record.summarise()
-            events, atoms, gaps = executor.record.finished(lambda e: _matters(e, job))
+            freed = _freed_cells(executor.record.events) if _is_teardown(job) else frozenset()
+            events, atoms, gaps = executor.record.finished(
+                lambda e: _matters(e, job) or (e.kind == "write" and (e.object, e.field) in freed)
+            )
         except TooLarge:
             events, atoms, gaps = (
                 (),
@@ -235,7 +292,7 @@ class _Extractor:
 
     def _undefined(self, executor: Executor, job: Job) -> Program:
         """A method that is not followed: the table of kernel functions says what it does, or nothing does."""
-        effects = table().get(job.function)
+        effects = self.functions.get(job.function)
         if effects is None:
             return self._gap(executor, job, f"{job.function}() is defined nowhere that the reader looks")
         source = Source(job.file.path, job.line, job.function)

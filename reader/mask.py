@@ -18,14 +18,14 @@ _ATTRIBUTE = re.compile(
     r"no_kcsan|no_kasan|flatten|malloc|deprecated|designated_init|visible|naked|nocast|safe|"
     r"no_sanitize_address|cpuidle|noclone|noinline|inline|bpf_kfunc|private_use|counted_by_ptr|devinit|"
     r"meminit|attribute_const__|hot|gnu_inline|unused|may_alias|no_context_analysis|extension__|inline__)"
-    r"|____cacheline_aligned\w*|__cacheline_\w+|__attribute_const__|asmlinkage|noinline\w*|notrace|noinstr"
+    r"|__PCPU_DUMMY_ATTRS|____cacheline_aligned\w*|__cacheline_\w+|__attribute_const__|asmlinkage|noinline\w*|notrace|noinstr"
     r"|fastcall|randomized_struct_fields_\w+|__extension__|nokprobe_inline)\b"
 )
 _ATTRIBUTE_CALL = re.compile(
     r"\b(?:__attribute__|__attribute|__releases|__acquires|__must_hold|__printf|__aligned|__section|"
     r"__counted_by|__free|__cleanup|__no_sanitize|__alloc_size|__cond_acquires|__assume_aligned|__nonstring|"
     r"__acquire|__release|__counted_by_le|__counted_by_be|__realloc_size|__scanf|__guarded_by|__diagnose_as|"
-    r"__context_unsafe|__acquires_shared|__releases_shared|__must_hold_shared)\s*\("
+    r"__context_unsafe|__acquires_shared|__releases_shared|__must_hold_shared|__PCPU_ATTRS)\s*\("
 )
 _TYPEOF = re.compile(
     r"\b(?:typeof|__typeof__|__typeof|typeof_unqual|__typeof_unqual__|TYPEOF_UNQUAL|__unqual_scalar_typeof|"
@@ -51,7 +51,7 @@ _KEYWORDS = frozenset(
         alignof __attribute__ asm __asm__ __asm typeof""",
     )
 )
-_SCOPED = re.compile(r"scoped_guard$|scoped_cond_guard$|with_\w+_creds$|scoped_class$")
+_SCOPED = re.compile(r"scoped_guard$|scoped_cond_guard$|(?:scoped_)?with_(?:\w+_)?creds$|scoped_class$")
 _NUMBER = re.compile(r"(?<![\w.])(?:0[xX][0-9a-fA-F]+|0[bB][01]+|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)[uUlLfF]*\b")
 _DIGITS = re.compile(r"(?<![\w.])\d\w*")
 _RANGE = re.compile(r"\bcase\b[^;{}?]*?(\.\.\.)")
@@ -322,7 +322,15 @@ class _Mask:
 
     def _begins_statement(self, at: int) -> bool:
         before = self.hidden[max(self.start, at - 200) : at].rstrip()
-        return not before or before[-1] in ";{}:)" or bool(re.search(r"\b(?:else|do)$", before))
+        if before.endswith(")"):
+            return not self._is_cast(self.start + len(self.hidden[self.start : at].rstrip()) - 1)
+        return not before or before[-1] in ";{}:" or bool(re.search(r"\b(?:else|do)$", before))
+
+    def _is_cast(self, end: int) -> bool:
+        """Whether the parenthesis that closes at `end` is a cast, not what an ``if`` or a macro is given."""
+        opening = self.opened.get(end, -1)
+        head = self.hidden[self.start : max(opening, self.start)].rstrip()
+        return opening >= 0 and not re.search(r"\w$", head)
 
     def _is_tail(self, at: int) -> bool:
         """Whether a macro stands at `at` where the ``while`` of a ``do`` belongs."""

@@ -24,6 +24,8 @@ _KINDS = ("inode_operations", "super_operations", "file_system_type")
 _BOUND = frozenset(m for c in clauses() for m in c.binds)
 _BDI_SETTERS = ("super_setup_bdi", "super_setup_bdi_name")
 _BDI = re.compile(rf"\b(?:{'|'.join(_BDI_SETTERS)})\s*\(")
+_BDI_SHARED = re.compile(r"->\s*s_bdi\s*=(?!=)(?!\s*&\s*noop_backing_dev_info\b)")
+"""A superblock that is given the backing device of another, or of its block device: fuse's submounts."""
 _NEW_SUPER = r"!\s*\w+\s*->\s*s_root"
 """A test for a superblock that is being set up, not found to exist."""
 _ALIASES = 3
@@ -107,6 +109,8 @@ class Methods:
         """Where every superblock of the table gets a backing device of its own; None if some may have none:
         those of another type, or where the call stands under a condition."""
         if not set(self.unit.types_of(table)) <= set(self.unit.naming(_BDI_SETTERS)):
+            return None
+        if any(_BDI_SHARED.search(file.code) for file in self.unit.files):
             return None
         for file in self.unit.files:
             for match in _BDI.finditer(file.code):

@@ -17,6 +17,7 @@ from ..spec.program import Program
 from .parse import closing
 from .source import Definition, SourceFile
 from .tree import Scope
+from .unseen import Unseen
 
 _CALL = re.compile(r"(->\s*|\.\s*)?\b([A-Za-z_]\w*)\s*\(")
 _WORDS = frozenset(
@@ -64,8 +65,9 @@ class Wanted:
     """Whether anything that they touch is of no structure type: a text, a table, or a type not made out."""
 
 
-def wanted(walkers: list[Program], superblock: bool) -> Wanted:
-    """What the programs of lockless methods touch.
+def wanted(walkers: list[Program], superblock: bool, unseen: Unseen) -> Wanted:
+    """What the programs of lockless methods touch. Of dentries, those that may be ones that no walk can have
+    seen.
 
     The teardown of a dentry or an inode (`superblock` false) leaves alone what hangs off the superblock: that
     is alive, and holds references of its own. Only the superblock's own teardown waits for grace periods in
@@ -81,9 +83,11 @@ def wanted(walkers: list[Program], superblock: bool) -> Wanted:
                 continue
             if event.type and event.type not in _ROOTS:
                 types.add(event.type)
-            if "->" in event.object and event.type not in _ROOTS:
-                members.add(event.object.rsplit("->", 1)[1].rsplit(".", 1)[-1])
-                untyped |= not event.type
+            if "->" in event.object:
+                member = event.object.rsplit("->", 1)[1].removesuffix(".[]").rsplit(".", 1)[-1]
+                if event.type not in _ROOTS or (event.type == "dentry" and unseen.possible):
+                    members.add(member)
+                    untyped |= not event.type
             if event.kind == "opaque" and event.field:
                 members.add(event.field.rsplit(".", 1)[-1])
                 untyped = True
@@ -97,7 +101,13 @@ def _stands_in(file: SourceFile, definition: Definition) -> bool:
 
 
 _Node = tuple[SourceFile, Definition]
-_Key = tuple[str, int]
+_Key = tuple[str, int, str]
+
+
+def _key(file: SourceFile, definition: Definition) -> _Key:
+    return file.path, definition.start, definition.name
+
+
 UNTOLD = "?"
 """In an answer: something is destroyed, and the text does not tell what."""
 WAITS = "!"
@@ -117,6 +127,8 @@ _LOCKING = {"lock": 1, "trylock": 1, "unlock": -1}
 _DEFERRING = frozenset({"call", "work", "defer"})
 _DROPS = frozenset({"last", "kref"})
 _YIELDS_NEW = frozenset({"new", "must-new"})
+SMALL = 6000
+"""Characters of text, callees' included, below which a function is followed late in a long teardown."""
 _TRACED = 3
 """How many assignments from variable to variable are followed back."""
 
@@ -160,15 +172,17 @@ class _Edge:
 class Relevance:
     """What the functions of one filesystem may destroy of `what`, from their text; answers are remembered.
 
-    The kernel's shared files (fs/libfs.c and others) know nothing of a filesystem's own structures: they
-    destroy at most what they are handed. Dropping a counted reference that the function took itself
-    destroys nothing of a walker's: whoever reaches the object some other way holds another reference.
-
+    Dropping a counted reference that the function took itself destroys nothing of a walker's: whoever reaches
+    the object some other way holds another reference.
     """
 
-    def __init__(self, scope: Scope, what: Wanted) -> None:
+    def __init__(
+        self, scope: Scope, what: Wanted, functions: dict[str, KernelFunction], unseen: Unseen
+    ) -> None:
         self.scope = scope
         self.what = what
+        self.functions = functions
+        self.unseen = unseen
         self._direct: dict[_Key, tuple[frozenset[str], tuple[_Edge, ...]]] = {}
         self._total: dict[_Key, frozenset[str]] = {}
         self._makers: dict[tuple[str, str], bool] = {}
@@ -176,9 +190,7 @@ class Relevance:
     def destroys(self, file: SourceFile, definition: Definition) -> frozenset[str]:
         """What the function, or anything that it calls, may destroy: wanted structure types, ``.member`` for
         what a wanted member leads to, `UNTOLD`, `WAITS`; with `COUNTED` behind, only by dropping a count."""
-        key = (file.path, definition.start)
-        if file not in self.scope.own and not file.path.endswith(".h"):
-            return frozenset()
+        key = _key(file, definition)
         if not (self.what.types or self.what.members or self.what.locks or self.what.waits):
             return frozenset()
         if key not in self._total:
@@ -186,8 +198,8 @@ class Relevance:
             todo: list[_Node] = [(file, definition)]
             while todo:
                 f, d = todo.pop()
-                if (f.path, d.start) not in nodes and (f.path, d.start) not in self._total:
-                    nodes[(f.path, d.start)] = (f, d)
+                if _key(f, d) not in nodes and _key(f, d) not in self._total:
+                    nodes[_key(f, d)] = (f, d)
                     todo.extend(e.callee for e in self._look(f, d)[1])
             found = {k: self._look(f, d)[0] for k, (f, d) in nodes.items()}
             changed = True
@@ -196,13 +208,26 @@ class Relevance:
                 for k, (f, d) in nodes.items():
                     more = set(found[k])
                     for edge in self._look(f, d)[1]:
-                        callee = (edge.callee[0].path, edge.callee[1].start)
+                        callee = _key(*edge.callee)
                         more |= edge.entries(self._total.get(callee) or found.get(callee, frozenset()))
                     if len(more) != len(found[k]):
                         found[k] = frozenset(more)
                         changed = True
             self._total.update(found)
         return self._total[key]
+
+    def small(self, file: SourceFile, definition: Definition) -> bool:
+        """Whether the text of the function, with that of all that it calls and that matters, is short."""
+        seen: set[_Key] = set()
+        todo: list[_Node] = [(file, definition)]
+        length = 0
+        while todo and length <= SMALL:
+            f, d = todo.pop()
+            if _key(f, d) not in seen and (not seen or self.destroys(f, d)):
+                seen.add(_key(f, d))
+                length += d.end - d.start
+                todo.extend(e.callee for e in self._look(f, d)[1])
+        return length <= SMALL
 
     def drops(self, file: SourceFile, definition: Definition) -> frozenset[str]:
         """What the function, or anything that it calls, may destroy with no grace period when a count drops
@@ -213,16 +238,16 @@ class Relevance:
         todo: list[_Node] = [(file, definition)]
         while todo:
             f, d = todo.pop()
-            if (f.path, d.start) in seen:
+            if _key(f, d) in seen:
                 continue
-            seen.add((f.path, d.start))
+            seen.add(_key(f, d))
             entries, edges = self._look(f, d)
             found |= {e[:-1] for e in entries if e.endswith(COUNTED) and e[0] not in (UNTOLD, PARAMETER)}
             todo.extend(e.callee for e in edges if e.how != DELAYED)
         return frozenset(found)
 
     def _look(self, file: SourceFile, definition: Definition) -> tuple[frozenset[str], tuple[_Edge, ...]]:
-        key = (file.path, definition.start)
+        key = _key(file, definition)
         if key not in self._direct:
             found: set[str] = set()
             edges: list[_Edge] = []
@@ -244,16 +269,17 @@ class Relevance:
                     callees += [n for f, t in targets[:_TOO_MANY] for n in self.scope.find(t, "function", f)]
                 else:
                     self._named(name, arguments, code, file, here, callees)
-                if table().get(name) is None:
+                if self.functions.get(name) is None:
                     callees += self._handed_functions(arguments, file)
-                known = table().get(name)
+                known = self.functions.get(name)
                 drops = known is not None and any(e.operation in _DROPS for e in known.effects)
                 signs |= self._signs(known, arguments)
-                how = COUNTED if dropped or drops else ""
+                whole = any(self._shared(a, code, definition) for a in arguments)
+                how = COUNTED if dropped or (drops and not whole) else ""
                 if known is not None and any("rcu" in e.arguments for e in known.effects):
                     how = DELAYED
-                here = {_later(e, how) for e in here}
-                whole = any(self._shared(a, code, definition) for a in arguments)
+                counted = {_later(e, COUNTED) for e in here} if drops else set[str]()
+                here = {_later(e, how) for e in here} | counted
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
                 later = known is not None and any(e.operation in _DEFERRING for e in known.effects)
@@ -339,15 +365,12 @@ class Relevance:
         if name.startswith("trace_") or "for_each" in name or _position(name, code) is not None:
             # What a function does that was handed to this one, its caller is said to do: see _look().
             return
-        known = table().get(name)
+        known = self.functions.get(name)
         defined = self.scope.find(name, "function", file)
         if known is not None and not (defined and defined[0][0] in self.scope.own):
             self._effects(known, arguments, code, file, found, callees)
-        elif defined and (defined[0][0] in self.scope.own or defined[0][0].path.endswith(".h")):
-            callees += defined
         elif defined:
-            for argument in arguments:
-                found |= self._touched(argument, code, False, file)
+            callees += defined
         else:
             for owner, macro in self.scope.macro(name, file)[:1]:
                 for inner in _CALL.finditer(macro.body):
@@ -371,6 +394,8 @@ class Relevance:
             if effect.operation in _ALWAYS:
                 if self.what.waits:
                     found.add(WAITS)
+            elif "unseen" in effect.arguments:
+                found |= self._unseen(effect, arguments)
             elif effect.operation == "free" or (effect.operation == "last" and "free" in effect.arguments):
                 index = effect.index(0)
             elif effect.operation == "defer":
@@ -382,6 +407,17 @@ class Relevance:
                 callees += runs
             if 0 <= index < len(arguments):
                 found |= self._touched(arguments[index], code, True, file)
+
+    def _unseen(self, effect: Effect, arguments: list[str]) -> set[str]:
+        """The member, among the wanted, that leads to a dentry whose last reference this may be and that no
+        walk can have seen; any of them where the text does not name it."""
+        if not self.unseen.possible:
+            return set()
+        named = effect.arguments[-1]
+        if named == "unseen" and effect.index(0) < len(arguments):
+            held = re.search(r"(?:->|\.)\s*(\w+)[\s)]*$", arguments[effect.index(0)])
+            named = held.group(1) if held else named
+        return {"." + m for m in self.what.members if named in (m, "unseen")}
 
     def _embedded(self, tag: str) -> set[str]:
         """The wanted structures that ``struct tag`` holds by value: they go with it."""

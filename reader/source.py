@@ -10,10 +10,11 @@ from __future__ import annotations
 import bisect
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from .preprocessor import Conditions, never
+from .preprocessor import DIRECTIVE, Conditions, never
 
 MAX_BYTES = 8 << 20
 
@@ -42,6 +43,10 @@ _ALONE = re.compile(r"[A-Za-z_]\w*[ \t]*\(")
 _SYSTEM_CALL = re.compile(r"(?:COMPAT_)?SYSCALL(?:32)?_DEFINE[0-6]$")
 _OLD_STYLE_LENGTH = 2000
 _SOLID = re.compile(r"\S")
+_INVOCATION = re.compile(
+    r"(?:^|(?<=[);])[ \t;]*)[ \t]*(?:static[ \t]+)?(?:inline[ \t]+)?([A-Za-z_]\w*)[ \t]*\(", re.M
+)
+_ONE_NAME = re.compile(r"\s*([A-Za-z_]\w*)\s*")
 _KEYWORDS = frozenset({"if", "while", "for", "switch", "return", "do", "else", "sizeof"})
 
 _DEFINES = re.compile(
@@ -86,6 +91,17 @@ class Macro:
     body: str
     start: int
     condition: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What may be a call of the macro `name` at the top level, from `start` to `end`; `words`: the names in
+    its arguments."""
+
+    name: str
+    start: int
+    end: int
+    words: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +220,59 @@ class SourceFile:
     def _split(self) -> _Splitter:
         return _Splitter(self)
 
+    @property
+    def whole(self) -> SourceFile:
+        """The file itself; for the text of a macro's expansion, the file that the macro's call stands in."""
+        return self
+
+    @cached_property
+    def invocations(self) -> tuple[Invocation, ...]:
+        """What stands like macro calls at the top level, with at least one argument that is a name."""
+        return tuple(self._invocations())
+
+    def conditions(self, at: int) -> tuple[str, ...]:
+        """The preprocessor conditions that hold at offset `at`, outermost first."""
+        return self._split.conditions(at)
+
+    def _invocations(self) -> Iterator[Invocation]:
+        extents = sorted((d.start, d.end) for found in self.definitions.values() for d in found)
+        at = 0
+        for start, end in [*extents, (len(self.code), len(self.code))]:
+            if at < start:
+                while (match := _INVOCATION.search(self.code, at, start)) is not None:
+                    at = _closing(self.code, match.end() - 1)
+                    if at < 0:
+                        break
+                    parts = self.code[match.end() : at - 1].split(",")
+                    words = frozenset(m.group(1) for p in parts if (m := _ONE_NAME.fullmatch(p)))
+                    if words - _KEYWORDS and match.group(1) not in _TRAILING_ATTRIBUTES:
+                        yield Invocation(match.group(1), match.start(1), at, words)
+            at = max(at, end)
+
+
+class Expanded(SourceFile):
+    """The text that a macro called at the top level of `origin` comes to. It stands where the call does, and
+    is one of a filesystem's own files if `origin` is."""
+
+    def __init__(self, origin: SourceFile, at: int, text: str) -> None:
+        super().__init__(origin.path, text.encode())
+        self.origin = origin.whole
+        self._at = origin.line(at)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or other is self.origin
+
+    def __hash__(self) -> int:
+        return hash(self.origin)
+
+    def line(self, offset: int) -> int:
+        """The line of the macro's call."""
+        return self._at
+
+    @property
+    def whole(self) -> SourceFile:
+        return self.origin
+
 
 class _Splitter:
     """Splits a file: one pass over its braces and preprocessor lines."""
@@ -267,6 +336,13 @@ class _Splitter:
                     self.found[i] = replace(d, broken="a conflict marker stands in it")
             if not any(d.start < start < d.end for d in self.found):
                 self.damage.append(Damage("a conflict marker", start))
+
+    def conditions(self, at: int) -> tuple[str, ...]:
+        """The conditions that hold at `at`, without the file's include guard."""
+        found = Conditions()
+        for match in DIRECTIVE.finditer(self.code, 0, at):
+            found.feed(match.group(1), match.group(2))
+        return tuple(c for c in found.current() if c != self._guard)
 
     # -- braces ------------------------------------------------------------------------------------
 

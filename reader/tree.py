@@ -278,7 +278,11 @@ class Scope:
         "fs/nls/nls_base.c",
         "fs/stack.c",
         "fs/fs_types.c",
+        "fs/ramfs/inode.c",
+        "fs/unicode/utf8-core.c",
         "fs/file.c",
+        "fs/unicode/utf8-core.c",
+        "fs/ramfs/inode.c",
     )
 
     def __init__(self, tree: Tree, files: tuple[str, ...]) -> None:
@@ -310,7 +314,7 @@ class Scope:
 
     def use(self, file: SourceFile) -> SourceFile:
         """Remember that a fact came from `file`."""
-        self.used[file.path] = file
+        self.used[file.path] = file.whole
         return file
 
     def _headers(self, user: SourceFile) -> list[SourceFile]:
@@ -335,13 +339,13 @@ class Scope:
         with, that before the kernel's shared files. Where a header has the name for some configurations
         alone, what is linked has it for the others; of several files that define it one is built.
         """
-        key = (name, kind, user.path, self.entry)
+        key = (name, kind, user.path if user.whole is user else f"expanded in {user.path}", self.entry)
         if key not in self._found:
             self._found[key] = self._find(name, kind, user)
         return self._found[key]
 
     def _find(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
-        found = _defined(name, kind, [user])
+        found = _defined(name, kind, (user, user.whole))
         if not found:
             found = _defined(name, kind, self._headers(user))
             if found and (kind == "type" or not all(_conditions(found))):
@@ -354,7 +358,19 @@ class Scope:
                 found = (*_built(linked, without), *found)
             elif linked:
                 found = _built(linked)
-        return found or _defined(name, kind, self.shared)
+        return found or _defined(name, kind, self.shared) or self._generated(name, kind, user)
+
+    def _generated(
+        self, name: str, kind: str, user: SourceFile
+    ) -> tuple[tuple[SourceFile, Definition], ...]:
+        """The functions of that name that macros define: in `user`, or in the filesystem's own headers. The
+        kernel's, hundreds of them, are not searched."""
+        if kind != "function":
+            return ()
+        from .generated import generated  # It needs the parser, which a run from the cache does without.
+
+        headers = (f for f in self._headers(user) if f in self.own)
+        return generated(name, (user.whole, *headers), self.macro)
 
     def linked(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         """The definitions in other C files of the filesystem, and of its module, that `user` is linked
@@ -376,7 +392,7 @@ class Scope:
         """The ``#define``s of `name` that `user` can mean, from the nearest file that has any."""
         key = (name, user.path, self.entry)
         if key not in self._macros:
-            places = (f for files in ((user,), self._headers(user), self.shared) for f in files)
+            places = (f for files in ((user.whole,), self._headers(user), self.shared) for f in files)
             self._macros[key] = next(
                 (
                     tuple((f, m) for m in f.macros[name])

@@ -93,3 +93,8 @@ def untagged(value: Value) -> Value:
                 return Ptr(str(part[1]), part[3] if isinstance(part[3], int) else None, str(part[2]))
             todo.extend(part)
     return value
+
+
+def join(a: str, b: str) -> str:
+    """The path of member `b` of member `a`; of the object itself where `a` is empty."""
+    return f"{a}.{b}" if a else b

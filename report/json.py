@@ -43,7 +43,7 @@ def report_document(report: Report) -> dict[str, Any]:
     """A report as plain data."""
     clauses = clause_verdicts(report.results)
     return (
-        _envelope()
+        envelope()
         | {
             "source": {
                 "kind": report.kind,
@@ -51,7 +51,7 @@ def report_document(report: Report) -> dict[str, Any]:
                 "location": report.location,
                 "module": report.module,
             },
-            "results": [_result(r) for r in report.results],
+            "results": [result_document(r) for r in report.results],
             "summary": {
                 "counts": tally([c.verdict for c in clauses]),
                 "clauses": [
@@ -92,7 +92,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
 
 def tables_document(rows: Sequence[TableRow]) -> dict[str, Any]:
     """The operations tables that ``prove --list`` names."""
-    return _envelope() | {
+    return envelope() | {
         "tables": [
             {
                 "filesystem": r.filesystem,
@@ -119,15 +119,20 @@ def _place(member: str, function: str, places: dict[str, Source]) -> dict[str, A
     }
 
 
-def contract_document(answer: ContractAnswer) -> dict[str, Any]:
-    """The clauses and the callback table; with a tree, what the comparison with it found."""
-    document = _envelope() | {
+def contract_document(
+    answer: ContractAnswer, changes: Sequence[tuple[str, str]] | None = None
+) -> dict[str, Any]:
+    """The clauses and the callback table, and the changes by kernel version if they were asked for; with a
+    tree, what the comparison with it found."""
+    document = envelope() | {
         "kernel": answer.kernel,
         "clauses": [asdict(c) for c in answer.clauses],
         "callbacks": [dict(zip(answer.columns, row, strict=True)) for row in answer.rows],
         "messages": list(answer.messages),
         "exit_status": answer.status,
     }
+    if changes is not None:
+        document["changes"] = [{"kernel": kernel, "what": what} for kernel, what in changes]
     return document if answer.check is None else document | {"tree": _side(answer.check)}
 
 
@@ -142,7 +147,7 @@ def _side(check: SideCheck) -> dict[str, Any]:
 
 def overlap_document(answer: OverlapAnswer) -> dict[str, Any]:
     """The overlap matrix, one entry a pair."""
-    return _envelope() | {
+    return envelope() | {
         "kernel": answer.kernel,
         "callbacks": list(answer.callbacks),
         "pairs": [
@@ -157,11 +162,13 @@ def dump(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def _envelope() -> dict[str, Any]:
+def envelope() -> dict[str, Any]:
+    """What every document begins with."""
     return {"schema": SCHEMA, "tool": {"name": "dentryproof", "version": __version__}}
 
 
-def _result(r: Result) -> dict[str, Any]:
+def result_document(r: Result) -> dict[str, Any]:
+    """One result as plain data."""
     return {
         "filesystem": r.filesystem,
         "table": r.table,
@@ -179,4 +186,7 @@ def _result(r: Result) -> dict[str, Any]:
         "summary": r.summary,
         "fix": r.fix,
         "witness": r.witness,
+        "witness_trace": [asdict(s) for s in r.witness_trace],
+        "certificate": r.certificate,
+        "cross_check": [asdict(o) for o in r.cross_check],
     }

@@ -37,7 +37,7 @@ def _cell(clause: ClauseVerdict | None) -> str:
     return "debug" if clause.debug_only else clause.verdict.value
 
 
-def _rows(verdicts: tuple[ClauseVerdict, ...]) -> dict[str, dict[str, ClauseVerdict]]:
+def by_row(verdicts: tuple[ClauseVerdict, ...]) -> dict[str, dict[str, ClauseVerdict]]:
     """The verdicts by row label (the filesystem; with its table where it has several) and clause."""
     tables: dict[str, set[str]] = {}
     for v in verdicts:
@@ -51,7 +51,7 @@ def _rows(verdicts: tuple[ClauseVerdict, ...]) -> dict[str, dict[str, ClauseVerd
 
 def _in_words(verdicts: tuple[ClauseVerdict, ...], paint: Paint) -> list[str]:
     """The table in words. A clause's id stands above its column, broken after its hyphens."""
-    rows = _rows(verdicts)
+    rows = by_row(verdicts)
     clauses = list(dict.fromkeys(v.clause for v in verdicts))
     heads = {c: [f"{w}-" for w in c.split("-")[:-1]] + [c.split("-")[-1]] for c in clauses}
     height = max(map(len, heads.values()))
@@ -75,7 +75,7 @@ def _in_words(verdicts: tuple[ClauseVerdict, ...], paint: Paint) -> list[str]:
 
 def _in_marks(verdicts: tuple[ClauseVerdict, ...], paint: Paint) -> list[str]:
     """The table in marks of one character. Columns are numbered; the clauses' ids stand below."""
-    rows = _rows(verdicts)
+    rows = by_row(verdicts)
     clauses = list(dict.fromkeys(v.clause for v in verdicts))
     first = max(map(len, rows))
     numbers = [str(i + 1) for i in range(len(clauses))]
@@ -102,7 +102,7 @@ def _wrapped(items: list[str], width: int) -> list[str]:
 
 def _listing(verdicts: tuple[ClauseVerdict, ...], width: int) -> Iterator[str]:
     """The table's content where it is too wide: a paragraph for each row, the worst first."""
-    for label, row in _rows(verdicts).items():
+    for label, row in by_row(verdicts).items():
         yield label
         for said in (
             Verdict.VIOLATED.value,

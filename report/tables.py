@@ -50,8 +50,14 @@ def _table_lines(rows: Sequence[TableRow], paint: Paint) -> str:
     return "\n".join(aligned(cells, paint)) + "\n"
 
 
-def render_contract(answer: ContractAnswer, width: int = MAX_WIDTH, paint: Paint = plain) -> str:
-    """``prove contract``: every clause, the callback table, then how a tree compares with them."""
+def render_contract(
+    answer: ContractAnswer,
+    width: int = MAX_WIDTH,
+    paint: Paint = plain,
+    changes: Sequence[tuple[str, str]] | None = None,
+) -> str:
+    """``prove contract``: every clause, the callback table, the changes by kernel version if they were asked
+    for, then how a tree compares."""
     lines = [f"The contract for kernel {answer.kernel}"]
     for c in answer.clauses:
         lines += ["", paint("head", c.id)]
@@ -72,6 +78,11 @@ def render_contract(answer: ContractAnswer, width: int = MAX_WIDTH, paint: Paint
                 break_on_hyphens=False,
             )
     lines += ["", *aligned([answer.columns, *answer.rows], paint)]
+    if changes is not None:
+        lines += ["", paint("head", "Changes by kernel version")]
+        for kernel, what in changes:
+            lines += _wrapped(f"{kernel:<8}{what}", width, " " * 8)
+        lines += [] if changes else ["none"]
     if answer.check is not None:
         lines += ["", *_compared(answer.check, width, paint)]
     lines += [line for m in answer.messages for line in ("", *_wrapped(f"note: {m}", width))]

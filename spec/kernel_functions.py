@@ -1,22 +1,25 @@
 """The table of kernel functions: what a call does that is not followed into its source.
 
 The data is `spec/kernel_functions.toml`, one line a function, with its source. A function that is neither
-there nor followed may do anything to what it is handed.
+there nor followed may do anything to what it is handed. An effect that not every kernel's function has stands
+behind its range of kernels: ``[..5.2] free 0``.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
 from ..errors import SpecificationError
+from .vfs import Range, ranged
 
 OPERATIONS = frozenset(
     {
         "pure",
         "value",
+        "errptr",
         "load",
         "store",
         "read",
@@ -51,16 +54,23 @@ OPERATIONS = frozenset(
         "teardown",
         "work",
         "nonnull",
+        "unseen",
+        "hold",
+        "drop",
     }
 )
 
 
+ALL = Range()
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One operation of a function, e.g. ``free 0``: what, and the arguments it is about."""
+    """One operation of a function, e.g. ``free 0``: what, the arguments it is about, and in which kernels."""
 
     operation: str
     arguments: tuple[str, ...] = ()
+    kernels: Range = ALL
 
     def index(self, position: int, default: int = 0) -> int:
         """The argument at `position` as an argument index of the call."""
@@ -82,8 +92,16 @@ class KernelFunction:
 
 
 @cache
-def table() -> dict[str, KernelFunction]:
-    """Every function of the table by name; SpecificationError for an operation that does not exist."""
+def table(kernel: str = "") -> dict[str, KernelFunction]:
+    """Every function of the table by name, with the effects that it has in `kernel`; without one, with those
+    of any kernel. SpecificationError for an operation that does not exist, UsageError where `kernel` is no
+    version.
+    """
+    if kernel:
+        return {
+            name: replace(f, effects=tuple(e for e in f.effects if e.kernels.holds(kernel)))
+            for name, f in table().items()
+        }
     text = resources.files("dentryproof.spec").joinpath("kernel_functions.toml").read_text(encoding="utf-8")
     found: dict[str, KernelFunction] = {}
     for group, entries in tomllib.loads(text).items():
@@ -97,7 +115,8 @@ def table() -> dict[str, KernelFunction]:
 
 
 def _effect(name: str, text: str) -> Effect:
-    words = text.split()
+    kernels, rest = ranged(text.strip())
+    words = rest.split()
     if not words or words[0] not in OPERATIONS:
         raise SpecificationError(f"spec/kernel_functions.toml: {name}: no operation {text!r}")
-    return Effect(words[0], tuple(words[1:]))
+    return Effect(words[0], tuple(words[1:]), kernels)

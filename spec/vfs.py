@@ -63,7 +63,9 @@ def _within(texts: Iterable[str], kernel: str) -> Iterator[str]:
 class Callback:
     """A method: whose, whether lockless walk calls it, when it may block (``yes``, ``no``, ``ref-walk``),
     the VFS's locks around it, its arguments' roles, and how it is told of RCU mode: by the argument of a
-    role having a flag, being ``true``, or being ``NULL`` (("", "") if it is not)."""
+    role having a flag, being ``true``, or being ``NULL`` (("", "") if it is not). `const` are the roles whose
+    arguments point to const, `returns` is the C type of what it returns, `types` are those of its
+    arguments."""
 
     method: str
     of: str
@@ -74,6 +76,15 @@ class Callback:
     purpose: str
     kernels: Range
     told: tuple[str, str] = ("", "")
+    const: tuple[str, ...] = ()
+    returns: str = "int"
+    types: tuple[str, ...] = ()
+
+    @property
+    def declaration(self) -> str:
+        """The member of the operations structure: ``int (*d_manage)(const struct path *, bool);``."""
+        blank = "" if self.returns.endswith("*") else " "
+        return f"{self.returns}{blank}(*{self.method})({', '.join(self.types)});"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +242,17 @@ def _callbacks(kernel: str) -> Iterator[Callback]:
             c["purpose"],
             _range(c),
             (role, how),
+            tuple(c.get("const", ())),
+            next(_within(_data()["returns"][c["method"]], kernel)),
+            tuple(_type(r, r in c.get("const", ())) for r in c["prototype"]),
         )
+
+
+def _type(role: str, const: bool) -> str:
+    """The C type of an argument."""
+    tag = _data()["roles"].get(role, "")
+    named = f"struct {tag} *" if tag else str(_data()["types"][role])
+    return f"const {named}" if const else named
 
 
 def _sequences(kernel: str) -> dict[str, Sequence]:

@@ -16,6 +16,7 @@ from dentryproof.errors import InputError, UsageError
 from dentryproof.proofs.engine import Request, run
 from dentryproof.proofs.verdict import Report, Verdict, clause_verdicts
 from dentryproof.reader.bdd import TooLarge
+from dentryproof.reader.execute import MAX_FOLLOWED
 from dentryproof.reader.recorder import Recorder
 from dentryproof.spec.program import Event
 
@@ -23,6 +24,7 @@ TREE = Path(__file__).parent / "fixtures" / "tree"
 _EXPECTED = re.compile(
     r"^ \* ([a-z]+(?:-[a-z]+)+): (proved|violated|unknown|not-applicable)( in a debug build only)?, ", re.M
 )
+_KERNEL = re.compile(r"^ \* Held to the rules of Linux ([\d.]+)\.$", re.M)
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,11 @@ def expected() -> list[Expected]:
 
 @cache
 def answer(filesystem: str) -> Report:
-    """All clauses of one fixture."""
-    return run(Request(filesystems=(filesystem,), linux=TREE))
+    """All clauses of one fixture, by the rules of the kernel that its comment names, else of the tree's."""
+    kernel = _KERNEL.search((TREE / "fs" / filesystem / f"{filesystem}.c").read_text(encoding="utf-8"))
+    return run(
+        Request(filesystems=(filesystem,), linux=TREE, kernel=kernel.group(1) if kernel else None)
+    )
 
 
 DENTRY, INODE, SUPER = "rcu-delay-dentry", "rcu-delay-inode", "rcu-delay-super"
@@ -389,3 +394,63 @@ def test_path_conditions_too_large_to_write_down_are_unknown(
     verdict, reasons = verdict_of(toy_tree(tmp_path, toy_text()))
     assert verdict is Verdict.UNKNOWN
     assert any("toy_release() is too large to follow" in r and "fs/toy/toy.c:" in r for r in reasons)
+
+
+# -- what a teardown does elsewhere, late, or with what lost its name ---------------------------------
+
+
+def test_a_global_that_is_stored_to_on_some_paths_keeps_what_it_held(tmp_path: Path) -> None:
+    """The free of what it held before must not get lost behind the store."""
+    body = "\tif (dentry->d_flags)\n\t\ttoy_last = NULL;\n\tkfree(toy_last);\n"
+    text = before_release(toy_text("plainfree"), "static struct toy_info *toy_last;\n")
+    text = replaced(text, FREE, body)
+    text = replaced(text, "\tif (info->flags)\n", "\ttoy_last = info;\n\tif (info->flags)\n")
+    assert verdict_of(toy_tree(tmp_path, text))[0] in (Verdict.UNKNOWN, Verdict.VIOLATED)
+
+
+UNICODE = """
+struct unicode_map {
+	unsigned int seed;
+	struct rcu_head rcu;
+};
+
+void utf8_unload(struct unicode_map *um);
+"""
+UNLOAD = """
+#include <linux/unicode.h>
+
+void utf8_unload(struct unicode_map *um)
+{
+	if (um)
+		HOW;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"), [("kfree(um)", Verdict.VIOLATED), ("kfree_rcu(um, rcu)", Verdict.PROVED)]
+)
+def test_a_shared_file_of_the_kernel_is_read(tmp_path: Path, how: str, expected: Verdict) -> None:
+    """What a function of fs/unicode/utf8-core.c frees is what d_hash() reads through the superblock."""
+    text = toy_text("superput")
+    start, end = text.index("struct toy_sb_info {"), text.index("static inline struct toy_sb_info")
+    text = text[:start] + "#include <linux/unicode.h>\n\n" + text[end:]
+    text = replaced(text, "kfree(sb->s_fs_info)", "utf8_unload(sb->s_fs_info)")
+    root = toy_tree(tmp_path, text.replace("toy_sb_info", "unicode_map"))
+    (root / "include/linux/unicode.h").write_text(UNICODE, encoding="utf-8")
+    (root / "fs/unicode").mkdir()
+    (root / "fs/unicode/utf8-core.c").write_text(UNLOAD.replace("HOW", how), encoding="utf-8")
+    assert verdict_of(root, SUPER) == (expected, [])
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"), [("kfree(sbi)", Verdict.VIOLATED), ("kfree_rcu(sbi, rcu)", Verdict.PROVED)]
+)
+def test_what_is_short_is_followed_late_in_a_teardown(
+    tmp_path: Path, how: str, expected: Verdict
+) -> None:
+    drop = f"static void toy_drop(struct toy_sb_info *sbi)\n{{\n\t{how};\n}}\n\n"
+    body = "\tint step;\n\n" + "\tstep = 1;\n" * (MAX_FOLLOWED + 1) + "\ttoy_drop(sb->s_fs_info);\n"
+    text = replaced(toy_text("superput"), "\tkfree(sb->s_fs_info);\n", body)
+    text = replaced(text, "static void toy_put_super", drop + "static void toy_put_super")
+    assert verdict_of(toy_tree(tmp_path, text), SUPER) == (expected, [])

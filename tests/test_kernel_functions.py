@@ -20,13 +20,14 @@ WORDS = {
     "lock": {"shared"},
     "unlock": {"shared"},
     "trylock": {"zero", "shared"},
-    "last": {"free", "lock", "or-null", "rcu", "work"},
+    "last": {"free", "lock", "or-null", "rcu", "work", "unseen", "dentry"},
     "read": {"or-null"},
     "write": {"or-null"},
     "get": {"not-dead", "parent"},
     "enter": {"srcu"},
     "leave": {"srcu"},
     "wait": {"srcu"},
+    "value": {"GFP_KERNEL"},
     "returns": {
         "bool",
         "scalar",
@@ -47,6 +48,11 @@ MEMBERS = frozenset({"lock", "unlock", "trylock", "read", "write", "free"})
 OTHER_KERNELS = frozenset(
     {
         "ACCESS_ONCE",
+        "bdi_destroy",
+        "check_submounts_and_drop",
+        "default_gfp",
+        "have_submounts",
+        "strnicmp",
         "VFS_BUG_ON",
         "VFS_WARN_ON",
         "VFS_WARN_ON_ONCE",
@@ -120,9 +126,24 @@ def test_only_waits_for_a_grace_period_wait() -> None:
         "synchronize_rcu_expedited",
         "synchronize_net",
         "synchronize_srcu",
+        "bdi_destroy",
         "bdi_unregister",
         "kern_unmount_array",
     }
+
+
+def test_an_effect_behind_a_range_is_that_range_s_alone() -> None:
+    """5.2 turned the flag round: DCACHE_RCUACCESS of dentries that walks may see became DCACHE_NORCU of
+    pipes' and sockets' (`undelayed` in spec/vfs.toml)."""
+    assert {n for n, f in table("5.1").items() if f.has("unseen")} == {
+        "d_alloc_anon",
+        "d_alloc_pseudo",
+        "d_obtain_alias",
+        "d_obtain_root",
+        "exportfs_decode_fh",
+    }
+    assert {n for n, f in table("5.2").items() if f.has("unseen")} == {"d_alloc_pseudo"}
+    assert table("5.1").keys() == table("5.2").keys() == table().keys()
 
 
 ONLY_OLD = frozenset(

@@ -1,0 +1,1 @@
+"""Certificates checked, with neither encoder nor solver."""

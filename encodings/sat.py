@@ -1,0 +1,301 @@
+"""The propositional route: a SAT solver, cycle lemmas as they are needed, and a proof that others can check.
+
+An answer "satisfiable" of the clauses alone may order steps in a circle. Then the circle becomes a lemma (not
+all of its edges are true) and the solver is asked again. Each lemma holds of every order: whoever doubts it
+walks its circle. What is unsatisfiable with lemmas comes with a proof in DRUP (Heule, Hunt, Wetzler,
+"Trimming while Checking Clausal Proofs", FMCAD 2013) by glucose.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ..errors import InternalError
+from ..spec.logic import Formula
+from .clauses import Clause
+from .orders import Orders
+from .scenario import Scenario, Trace
+
+SOLVER = "glucose4"
+_SLICE = 20_000
+"""Conflicts between two looks at the clock."""
+
+Edge = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lemma:
+    """That the edges of a circle are not all true. Each leads from a step to one of another thread that is
+    said to come after it; from where it arrives, program order leads on to where the next begins."""
+
+    edges: tuple[Edge, ...]
+
+
+Group = str | Lemma
+"""What clauses are assumed together: a constraint by its id, or one lemma."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refutation:
+    """Why there is no trace: clauses, lemmas, and the steps of a proof that both together are unsatisfiable.
+
+    variables  names by number; index 0 is not used
+    """
+
+    variables: tuple[tuple[str, ...], ...]
+    clauses: tuple[Clause, ...]
+    lemmas: tuple[Lemma, ...]
+    proof: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SatAnswer:
+    """``sat`` with a trace, ``unsat`` with the constraints that suffice, or ``unknown`` with a reason."""
+
+    status: Literal["sat", "unsat", "unknown"]
+    reason: str = ""
+    trace: Trace | None = None
+    core: tuple[str, ...] = ()
+
+
+class Question:
+    """Whether a scenario has a trace of which `formula` holds (or, with `holds` false, does not) and in which
+    all steps of `executed` are executed.
+
+    `deadline` is a time of `time.monotonic()`, `name` that of the clause that demands this of the formula.
+    Context manager; frees the solver at the end.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        formula: Formula,
+        executed: Iterable[str] = (),
+        *,
+        holds: bool = True,
+        deadline: float | None = None,
+        name: str = "contract",
+    ) -> None:
+        from pysat.solvers import Solver
+
+        self.orders = Orders(scenario)
+        self.orders.facts()
+        goal = self.orders.holds(formula)
+        self.orders.clauses.fact(name, [goal if holds else -goal], "")
+        for step in executed:
+            self.orders.clauses.fact(f"executed:{step}", [self.orders.executed(step)], "")
+        self.clauses, self.variables = _dense(self.orders.clauses.all(), self.orders.clauses.names)
+        self.deadline = deadline
+        self.lemmas: list[Lemma] = []
+        self._numbers = {name: n for n, name in enumerate(self.variables)}
+        self._pairs = [(n, v[1], v[2]) for n, v in enumerate(self.variables) if v[:1] == ("before",)]
+        self._threads = [[s.id for s in t.steps] for t in scenario.threads]
+        self._home = {s: i for i, steps in enumerate(self._threads) for s in steps}
+        self._place = {s: i for steps in self._threads for i, s in enumerate(steps)}
+        self._groups: dict[Group, int] = {}
+        self._fresh = len(self.variables)
+        self._empty = any(not c.literals for c in self.clauses)
+        self._solver: Any = Solver(name=SOLVER)
+        for clause in self.clauses:
+            self._add(clause.literals, clause.of)
+
+    def __enter__(self) -> Question:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._solver.delete()
+
+    def answer(self, core: bool = False) -> SatAnswer:
+        """Decide; where there is no trace and `core` is set, say which constraints suffice for that."""
+        if self._empty:
+            return SatAnswer("unsat", core=tuple(c.of for c in self.clauses if c.of and not c.literals))
+        while (found := self._solve(list(self._groups.values()))) is True:
+            model = {abs(x) for x in self._solver.get_model() if x > 0}
+            order, lemmas = self._arrange(model)
+            if not lemmas:
+                return SatAnswer("sat", trace=self._trace(order, model))
+            for lemma in lemmas:
+                self.lemmas.append(lemma)
+                self._add(self._literals(lemma), lemma)
+        if found is None:
+            return SatAnswer("unknown", "out of time")
+        return SatAnswer("unsat", core=self._core() if core else ())
+
+    def refutation(self) -> Refutation:
+        """The proof, once `answer` was ``unsat``. InternalError if a second run contradicts the first."""
+        from pysat.solvers import Solver
+
+        if self._empty:
+            return Refutation(self.variables, self.clauses, (), ())
+        lemmas = tuple(x for x in self._shrunk() if isinstance(x, Lemma))
+        with Solver(name=SOLVER, with_proof=True) as solver:
+            for literals in [c.literals for c in self.clauses] + [self._literals(x) for x in lemmas]:
+                solver.add_clause(list(literals))
+            if solver.solve() is not False:
+                raise InternalError("sat: what was unsatisfiable is not")
+            lines = solver.get_proof()
+        # Without deletions a proof is longer to check and no less right.
+        steps = [tuple(map(int, line.split()))[:-1] for line in lines if not line.startswith("d")]
+        # What propagation alone refutes while clauses are added leaves no last step.
+        end = steps.index(()) if () in steps else len(steps)
+        return Refutation(self.variables, self.clauses, lemmas, (*steps[:end], ()))
+
+    # -- deciding
+
+    def _add(self, literals: Iterable[int], group: Group) -> None:
+        """Add a clause that holds where its group is assumed; without a group, always."""
+        if group and group not in self._groups:
+            self._groups[group] = self._fresh
+            self._fresh += 1
+        self._solver.add_clause([*literals, *([-self._groups[group]] if group else [])])
+
+    def _solve(self, assumptions: list[int]) -> bool | None:
+        while self.deadline is None or time.monotonic() < self.deadline:
+            self._solver.conf_budget(_SLICE)
+            found = self._solver.solve_limited(assumptions=assumptions)
+            if found is not None:
+                return bool(found)
+        return None
+
+    def _shrunk(self, least: bool = False) -> list[Group]:
+        """Groups (constraints and lemmas) that suffice for a refutation; with `least`, none in vain."""
+
+        def refuted(groups: Iterable[Group]) -> list[Group] | None:
+            if self._solve([self._groups[g] for g in groups]) is not False:
+                return None
+            used = set(self._solver.get_core() or ())
+            return [g for g, number in self._groups.items() if number in used]
+
+        found = refuted(self._groups)
+        if found is None:  # out of time
+            return list(self._groups)
+        for group in list(found) if least else ():
+            if group in found:
+                found = next((x for x in [refuted(g for g in found if g != group)] if x is not None), found)
+        return found
+
+    def _core(self) -> tuple[str, ...]:
+        core = self._shrunk(least=True)
+        lemmas = [x for x in core if isinstance(x, Lemma)]
+        threads = {self.orders.threads[b].name for x in lemmas for b, a in _gaps(x) if a != b}
+        return (*sorted(f"order:{name}" for name in threads), *(x for x in core if isinstance(x, str)))
+
+    # -- order
+
+    def _literals(self, lemma: Lemma) -> tuple[int, ...]:
+        position = self.orders.position
+        return tuple(
+            -self._numbers["before", a, b] if position[a] < position[b] else self._numbers["before", b, a]
+            for a, b in lemma.edges
+        )
+
+    def _arrange(self, model: set[int]) -> tuple[list[str], list[Lemma]]:
+        """All steps in an order that `model` allows; or circles that keep it from being one."""
+        home, place, threads = self._home, self._place, self._threads
+        needs: dict[str, dict[int, str]] = {}  # of a step, by thread: the last that comes before it
+        for number, a, b in self._pairs:
+            first, second = (a, b) if number in model else (b, a)
+            of_thread = needs.setdefault(second, {})
+            known = of_thread.get(home[first])
+            if known is None or place[known] < place[first]:
+                of_thread[home[first]] = first
+        at = [0] * len(threads)
+        order: list[str] = []
+        found: dict[Lemma, None] = {}
+
+        def waits_for(thread: int) -> Edge | None:
+            """The edge that keeps the next step of a thread back: from a step that is still to come."""
+            step = threads[thread][at[thread]]
+            for other, a in needs.get(step, {}).items():
+                if place[a] >= at[other]:
+                    return a, step
+            return None
+
+        while len(order) < len(place):
+            edges: dict[int, Edge] = {}
+            moved = False
+            for thread, steps in enumerate(threads):
+                while at[thread] < len(steps):
+                    if (edge := waits_for(thread)) is not None:
+                        edges[thread] = edge
+                        break
+                    order.append(steps[at[thread]])
+                    at[thread] += 1
+                    moved = True
+            if not moved and edges:
+                circle = _circle(edges, home)
+                found[circle] = None
+                order.append(circle.edges[0][1])
+                at[home[circle.edges[0][1]]] += 1
+        return order, list(found)
+
+    def _trace(self, order: Sequence[str], model: set[int]) -> Trace:
+        """What `model` says, told in the order found."""
+        orders = self.orders
+        place = {s: i for i, s in enumerate(order)}
+        for s in orders.steps:
+            if orders.steps[s].kind == "read":
+                orders.null(s), orders.other(s), orders.executed(s)
+        base = [
+            place[name[1]] < place[name[2]] if name[:1] == ("before",) else self._numbers.get(name) in model
+            for name in orders.clauses.names
+        ]
+        values = orders.clauses.values(base)
+
+        def true(literal: int) -> bool:
+            return values[abs(literal)] == (literal > 0)
+
+        taken = [s for s in order if true(orders.executed(s))]
+        cells = {(s.object, s.field) for s in orders.steps.values() if s.kind == "read"}
+        cells |= {cell for cell, _ in orders.scenario.initial}
+        return Trace(
+            order=tuple(taken),
+            atoms=tuple((a.name, true(orders.atom(a.name))) for a in orders.scenario.atoms),
+            initial=tuple(
+                (cell, "null" if true(orders.initially_null(cell)) else "initial") for cell in sorted(cells)
+            ),
+            values=tuple(
+                (s, "null" if true(orders.null(s)) else "other" if true(orders.other(s)) else "initial")
+                for s in taken
+                if orders.steps[s].kind == "read"
+            ),
+        )
+
+
+def _dense(
+    clauses: Iterable[Clause], names: Sequence[tuple[str, ...]]
+) -> tuple[tuple[Clause, ...], tuple[tuple[str, ...], ...]]:
+    """`clauses` with variables numbered anew, from 1 on, and the names of these (index 0 is not used)."""
+    numbers: dict[int, int] = {}
+    found = tuple(
+        replace(
+            c,
+            literals=tuple(
+                numbers.setdefault(abs(x), len(numbers) + 1) * (1 if x > 0 else -1) for x in c.literals
+            ),
+        )
+        for c in clauses
+    )
+    return found, ((), *(names[n] for n in numbers))
+
+
+def _circle(edges: Mapping[int, Edge], home: Mapping[str, int]) -> Lemma:
+    """A circle among threads each of which waits for a step of another that is still to come."""
+    thread, seen = min(edges), dict[int, None]()
+    while thread not in seen:
+        seen[thread] = None
+        thread = home[edges[thread][0]]
+    members = list(seen)[list(seen).index(thread) :]
+    # Each edge arrives where its thread stands; that of the thread waiting for it begins there or further on.
+    return Lemma(tuple(edges[i] for i in reversed(members)))
+
+
+def _gaps(lemma: Lemma) -> Iterator[Edge]:
+    """From where each edge arrives to where the next begins."""
+    yield from ((lemma.edges[i - 1][1], lemma.edges[i][0]) for i in range(len(lemma.edges)))
+
+
+__all__ = ["Edge", "Lemma", "Question", "Refutation", "SatAnswer"]

@@ -1,0 +1,1 @@
+"""Sources broken on purpose: does each verdict turn?"""

@@ -1,0 +1,1 @@
+"""Documents from templates: the contract, verdict tables, the HTML report."""
