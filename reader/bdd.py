@@ -106,6 +106,9 @@ class Bdd:
             return zero
         if self._not.get(a) == b:
             return zero
+        found = memo.get((a, b) if a < b else (b, a))
+        if found is not None:
+            return found
         self._until = min(self.limit, len(self._nodes) + self.budget)
         try:
             return self._apply(a, b, memo, zero, unit)
@@ -121,21 +124,44 @@ class Bdd:
             self._until = self.limit
 
     def _apply(self, a: int, b: int, memo: dict[tuple[int, int], int], zero: int, unit: int) -> int:
-        if a == b or b == unit:
-            return a
-        if a == unit:
-            return b
-        if a == zero or b == zero:
-            return zero
+        """`a` and `b`, or `a` or `b`; they differ, and neither is a constant."""
         key = (a, b) if a < b else (b, a)
         found = memo.get(key)
-        if found is None:
-            va, la, ha = self._nodes[a]
-            vb, lb, hb = self._nodes[b]
-            var = va if va < vb else vb
-            low = self._apply(la if va == var else a, lb if vb == var else b, memo, zero, unit)
-            high = self._apply(ha if va == var else a, hb if vb == var else b, memo, zero, unit)
-            found = memo[key] = self._node(var, low, high)
+        if found is not None:
+            return found
+        # Here most of the reader's time goes: constants are told before the call, nodes made in place.
+        va, la, ha = self._nodes[a]
+        vb, lb, hb = self._nodes[b]
+        if va < vb:
+            var, lb, hb = va, b, b
+        elif vb < va:
+            var, la, ha = vb, a, a
+        else:
+            var = va
+        if la == lb or lb == unit:
+            low = la
+        elif la == unit:
+            low = lb
+        elif la == zero or lb == zero:
+            low = zero
+        else:
+            low = self._apply(la, lb, memo, zero, unit)
+        if ha == hb or hb == unit:
+            high = ha
+        elif ha == unit:
+            high = hb
+        elif ha == zero or hb == zero:
+            high = zero
+        else:
+            high = self._apply(ha, hb, memo, zero, unit)
+        if low == high:
+            found = low
+        else:
+            node = (var, low, high)
+            found = self._unique.get(node)
+            if found is None:
+                found = self._node(var, low, high)
+        memo[key] = found
         return found
 
     def without(self, a: int, b: int) -> int:
@@ -195,12 +221,18 @@ class Bdd:
         found = memo.get(a)
         if found is None:
             var, low, high = self._nodes[a]
-            sides = [
-                self.gathered(side, literal, memo) | literal(var, positive)
-                for side, positive in ((low, False), (high, True))
-                if side != FALSE
-            ]
-            found = memo[a] = frozenset.intersection(*sides)
+            if low == FALSE:
+                found = self.gathered(high, literal, memo) | literal(var, True)
+            elif high == FALSE:
+                found = self.gathered(low, literal, memo) | literal(var, False)
+            else:
+                below, above = self.gathered(low, literal, memo), self.gathered(high, literal, memo)
+                left, right = literal(var, False), literal(var, True)
+                if not left and not right:
+                    found = below if below == above else below & above
+                else:
+                    found = (below | left) & (above | right)
+            memo[a] = found
         return found
 
     def products(self, a: int, most: int = 1 << 30) -> tuple[tuple[Literal, ...], ...] | None:

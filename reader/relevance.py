@@ -643,19 +643,32 @@ def _later(entry: str, how: str) -> str:
 def _parameter(argument: str, code: str) -> bool:
     """Whether an argument is a parameter of the function whose text is `code`, or reached from one."""
     name = re.match(r"[&*(\s]*([A-Za-z_]\w*)", argument)
+    if not name:
+        return False
     head = code[: code.find("{")]
-    return (
-        bool(name) and re.search(rf"\b{name.group(1)}\s*(?:\[\])?\s*[,)]", head[head.find("(") :]) is not None
-        if name
-        else False
-    )
+    head = head[head.find("(") :]
+    return name.group(1) in head and _declared(name.group(1)).search(head) is not None
+
+
+@cache
+def _declared(name: str) -> re.Pattern[str]:
+    """What the declaration of parameter `name` ends with, and what follows it."""
+    return re.compile(rf"\b{name}\s*(?:\[\])?\s*[,)]")
+
+
+_MARKS = re.compile(r"[,()\[\]{}]")
 
 
 def _arguments(text: str) -> list[str]:
+    if "," not in text:
+        return [text]
     parts, depth, start = [], 0, 0
-    for i, c in enumerate(text):
-        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(c, 0)
-        if c == "," and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
+    for mark in _MARKS.finditer(text):
+        c = mark.group()
+        if c == ",":
+            if depth == 0:
+                parts.append(text[start : mark.start()])
+                start = mark.end()
+        else:
+            depth += 1 if c in "([{" else -1
     return [*parts, text[start:]]
