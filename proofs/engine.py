@@ -103,7 +103,7 @@ def run(request: Request) -> Report:
         kernel,
         str(request.linux or ""),
         results,
-        _messages(kernel, side) if side else (),
+        _messages(request, kernel, side),
         time.monotonic() - started,
         {
             "tables": len({(r.filesystem, r.table) for r in results}),
@@ -129,12 +129,30 @@ def side_check(request: Request, kernel: str) -> SideCheck | None:
     return checked(request.linux, kernel, store, dict(request.overlay))
 
 
-def _messages(kernel: str, side: SideCheck) -> tuple[str, ...]:
-    """What is to be said once of a tree: how old it is, and that its VFS side is not what is specified."""
+def _messages(request: Request, kernel: str, side: SideCheck | None) -> tuple[str, ...]:
+    """What is to be said once of a tree: that it is called something else than it says, how old it is, and
+    that its VFS side is not what is specified."""
+    if side is None:
+        return ()
     differing = sum(d.kind is not Kind.DOCUMENTATION for d in side.differences)
     said = f"the VFS side of this tree differs from what is specified for {kernel} in {differing} "
     said += f"{'place' if differing == 1 else 'places'}: prove contract --linux shows them"
-    return tuple(filter(None, (age(kernel), said if differing else "")))
+    return tuple(filter(None, (_renamed(request, kernel), age(kernel), said if differing else "")))
+
+
+def _renamed(request: Request, kernel: str) -> str:
+    """That the tree is called something else than its Makefile says; nothing if it is not."""
+    if request.linux is None or not request.kernel:
+        return ""
+    from ..reader.tree import Tree
+
+    try:
+        own = Tree(request.linux, overlay=dict(request.overlay)).version
+    except InputError:
+        return ""  # it does not say: this is what the option is for
+    if own == kernel:
+        return ""
+    return f"{request.linux} is taken for {kernel}, as --kernel says; its Makefile says {own}"
 
 
 def _gathered(request: Request, kernel: str, wanted: tuple[str, ...], texts: bool = False) -> list[Answer]:
@@ -238,7 +256,8 @@ def contract_answer(request: Request) -> ContractAnswer:
         for c in side.callbacks
     )
     check = side_check(request, kernel)
-    return ContractAnswer(kernel, _entries(kernel), columns, rows, check, tuple(filter(None, (age(kernel),))))
+    messages = tuple(filter(None, (_renamed(request, kernel), age(kernel))))
+    return ContractAnswer(kernel, _entries(kernel), columns, rows, check, messages)
 
 
 def _entries(kernel: str) -> tuple[ClauseEntry, ...]:
@@ -294,6 +313,8 @@ def extract_models(request: Request) -> tuple[ModelText, ...]:
     if request.linux is None:
         raise UsageError("models are read from a kernel tree: give one with --linux DIR")
     kernel = the_kernel(request)
+    if (renamed := _renamed(request, kernel)) and request.note is not None:
+        request.note(renamed)
     answers = _gathered(request, kernel, (), texts=True)
     for answer in answers:
         if answer.reason:

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import DisagreementError, InternalError
+from ..errors import DisagreementError, InternalError, ModelError
 from .cache import Cache
 from .pool import Ended, Phase, distribute
 from .request import Request
@@ -144,15 +144,18 @@ def _take(item: Item, found: Answer, message: Any, read: KernelTree | KeptModels
 
 
 def _end(item: Item, found: Answer, ended: Ended, alone: bool) -> None:
-    """A unit is over; what it lacks is unknown. A defect of the tool ends the run where there is one unit,
-    and is a reason like any other where it would take the answers about all others with it."""
+    """A unit is over; what it lacks is unknown. A defect of the tool, or of a model, ends the run where
+    there is one unit, and is a reason like any other where it would take the answers about others along."""
     if ended.trace:
         sys.stderr.write(ended.trace)
     reason = ended.reason
     if ended.error is not None:
-        if alone or isinstance(ended.error, DisagreementError) or not isinstance(ended.error, InternalError):
+        told = isinstance(ended.error, InternalError | ModelError)
+        if alone or isinstance(ended.error, DisagreementError) or not told:
             raise ended.error
-        reason = f"internal error: {ended.error}"
+        reason = str(ended.error)
+        if isinstance(ended.error, InternalError):
+            reason = f"internal error: {reason}"
     if not reason:
         return
     if ended.defect and alone:

@@ -82,7 +82,7 @@ def kept_text(name: str) -> str:
 
 
 def _kept(kernel: str, file: Traversable) -> Kept:
-    """A model file, with what its head says; ModelError if it is none."""
+    """A model file, with what its head says, or else its name; ModelError if the head is wrong."""
     with file.open("rb") as stream:
         head = _text(stream.read(_HEAD).rpartition(b"\n")[0], file.name)
     names = re.search(r'^"names": (\[.*?\])', head, re.M)
@@ -91,7 +91,13 @@ def _kept(kernel: str, file: Traversable) -> Kept:
         found = tuple(str(n) for n in json.loads(names.group(1))) if names else ()
     except ValueError:
         raise ModelError(f"{file.name}: field 'names' is no list of texts") from None
-    return Kept(f"{kernel}/{file.name}", found, table.group(1) if table else "")
+    # What a damaged file would be of stands in its name; to load it then says what is wrong with it.
+    filesystem, _, rest = file.name.partition(".")
+    return Kept(
+        f"{kernel}/{file.name}",
+        found or (filesystem,),
+        table.group(1) if table else rest.removesuffix(".json"),
+    )
 
 
 def _text(raw: bytes, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from ..errors import InputError
 
@@ -55,7 +56,12 @@ def _print(text: str) -> None:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
     except BrokenPipeError:
-        # The reader has what it wanted. Python flushes once more at exit: let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        _forget(stream)  # the reader has what it wanted
     except OSError as error:
+        _forget(stream)
         raise InputError(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+def _forget(stream: TextIO) -> None:
+    """Let what could not be written go nowhere, or Python tries again, and complains, when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -18,7 +18,11 @@ from .vfs import every_method, vfs
 FORMAT = 1
 _COVERAGE = ("followed", "assumed", "unfollowed")
 ATOM_KINDS = frozenset({"nonnull", "stable", "free", "defined"})
-
+MOST_TEXT = 64 << 20
+"""Characters of a model file; the largest that the reader wrote has a tenth of it."""
+MOST_LINE = 1 << 31
+MOST_THEN = 8
+"""How deep what is deferred may defer something itself."""
 
 VALUES = {
     "lock": ("exclusive", "shared"),
@@ -156,9 +160,22 @@ class _Reader:
             raise self.fail("a guard is no list of texts such as 'n0 !f1'") from None
 
     def position(self, value: Any) -> Source:
-        if not (isinstance(value, list) and len(value) == 3 and isinstance(value[1], int)):
-            raise self.fail("a source is no [file, line, function]")
-        return Source(str(value[0]), value[1], str(value[2]))
+        match value:
+            case [str(file), int(line), str(function)] if line is not True and 0 <= line < MOST_LINE:
+                return Source(file, line, function)
+        raise self.fail("a source is no [file, line, function]")
+
+    def texts(self, data: Any, key: str, default: Any = None) -> tuple[str, ...]:
+        values = self.take(data, key, list, default)
+        if not all(isinstance(v, str) for v in values):
+            raise self.fail(f"field {key!r} is no list of texts")
+        return tuple(values)
+
+    def pairs(self, data: Any, key: str) -> tuple[tuple[str, str], ...]:
+        values = self.take(data, key, dict, {})
+        if not all(isinstance(v, str) for v in values.values()):
+            raise self.fail(f"a value in field {key!r} is no text")
+        return tuple(sorted(values.items()))
 
     def indexed(self, values: list[Any], data: Any, key: str) -> Any:
         number = self.take(data, key, int)
@@ -166,15 +183,21 @@ class _Reader:
             raise self.fail(f"field {key!r} is {number}, there are {len(values)}")
         return values[number]
 
-    def event(self, data: Any, size: int) -> Event:
+    def event(self, data: Any, before: list[Any], deep: int = 0) -> Event:
         kind = self.take(data, "kind", str)
         if kind not in EVENT_KINDS:
             raise self.fail(f"no event kind {kind!r}")
+        if deep > MOST_THEN:
+            raise self.fail(f"more than {MOST_THEN} events deferred by one another")
         via = data.get("via")
-        if via is not None and not (isinstance(via, int) and 0 <= via < size):
-            raise self.fail(f"'via' {via!r} names no event")
+        if via is not None:
+            named = isinstance(via, int) and via is not True and 0 <= via < len(before)
+            if not named or before[via].get("kind") != "read":
+                raise self.fail(f"'via' {via!r} names no read before it")
+        if data.get("debug", False) not in (True, False):
+            raise self.fail("field 'debug' is neither true nor false")
         text = {n: self.take(data, n, str, "") for n in ("object", "field", "value", "type", "note")}
-        then = tuple(self.event(t, 0) for t in self.take(data, "then", list, []))
+        then = tuple(self.event(t, [], deep + 1) for t in self.take(data, "then", list, []))
         return Event(
             kind,
             text["object"],
@@ -189,12 +212,19 @@ class _Reader:
             text["note"],
         )
 
-    def atom(self, data: Any, size: int) -> Atom:
+    def atom(self, data: Any, events: list[Any]) -> Atom:
         kind = self.take(data, "kind", str)
         event = data.get("event")
         if kind not in ATOM_KINDS:
             raise self.fail(f"no atom kind {kind!r}")
-        if (kind == "nonnull") != (isinstance(event, int) and 0 <= event < size):
+        read = (
+            isinstance(event, int)
+            and event is not True
+            and 0 <= event < len(events)
+            and isinstance(events[event], dict)
+            and events[event].get("kind") == "read"
+        )
+        if (kind == "nonnull") != read or (kind != "nonnull" and event is not None):
             raise self.fail(f"atom {data.get('name')!r} of kind {kind} has event {event!r}")
         definition = self.indexed(self.guards, data, "definition") if kind == "defined" else ()
         return Atom(
@@ -224,23 +254,20 @@ class _Reader:
     def checked(self, event: Event, names: set[str], data: Any) -> None:
         """The guards of an event and of what it defers, and the values that its kind allows."""
         self.known(event.guard, names, data)
-        allowed = {
-            "lock": ("exclusive", "shared"),
-            "unlock": ("exclusive", "shared"),
-            "write": ("null", "new", "other"),
-        }
-        if event.kind in allowed and event.value not in allowed[event.kind]:
+        if event.kind in VALUES and event.value not in VALUES[event.kind]:
             raise self.fail(f"a {event.kind} event has the value {event.value!r}")
         for then in event.then:
             self.checked(then, names, data)
 
     def program(self, data: Any) -> Program:
         events = self.take(data, "events", list)
-        atoms = tuple(self.atom(a, len(events)) for a in self.take(data, "atoms", list))
-        read = tuple(self.event(e, len(events)) for e in events)
+        read = tuple(self.event(e, events[:i]) for i, e in enumerate(events))
+        atoms = tuple(self.atom(a, events) for a in self.take(data, "atoms", list))
         names: set[str] = set()
         for atom in atoms:
             self.known(atom.definition, names, data)
+            if atom.name in names or not atom.name or set(atom.name) & set("! \t\n"):
+                raise self.fail(f"atom {atom.name!r} has no name of its own")
             names.add(atom.name)
         for event in read:
             self.checked(event, names, data)
@@ -257,28 +284,31 @@ class _Reader:
             read,
             atoms,
             tuple(self.gap(g) for g in self.take(data, "gaps", list, [])),
-            tuple(str(a) for a in self.take(data, "assumptions", list, [])),
+            self.texts(data, "assumptions", []),
             self.take(data, "statements", int, 0),
-            *(tuple(map(str, self.take(data, name, list, []))) for name in _COVERAGE),
+            *(self.texts(data, name, []) for name in _COVERAGE),
         )
+
+    def slot(self, value: Any) -> tuple[str, str]:
+        match value:
+            case [str(method), str(function)]:
+                return method, function
+        raise self.fail("a slot is no [method, function]")
 
     def model(self) -> Model:
         d = self.data
-        slots = tuple(
-            (str(a), str(b))
-            for a, b in (s for s in self.take(d, "slots", list) if isinstance(s, list) and len(s) == 2)
-        )
+        slots = tuple(self.slot(s) for s in self.take(d, "slots", list))
         model = Model(
             self.take(d, "kernel", str),
             self.take(d, "filesystem", str),
-            tuple(map(str, self.take(d, "names", list))),
+            self.texts(d, "names"),
             self.take(d, "table", str),
             self.indexed(self.sources, d, "at"),
             tuple(self.program(p) for p in self.take(d, "programs", list)),
             slots,
             None if d.get("private_bdi") is None else self.indexed(self.sources, d, "private_bdi"),
-            tuple(sorted((str(k), str(v)) for k, v in self.take(d, "facts", dict, {}).items())),
-            tuple(sorted((str(k), str(v)) for k, v in self.take(d, "files", dict, {}).items())),
+            self.pairs(d, "facts"),
+            self.pairs(d, "files"),
             self.take(d, "reader", str),
             tuple(self.gap(g) for g in self.take(d, "gaps", list, [])),
             tuple(
@@ -296,8 +326,18 @@ class _Reader:
 
 def load(text: str, name: str) -> Model:
     """The model in `text`; `name` stands in messages. ModelError says which field is wrong."""
+    if len(text) > MOST_TEXT:
+        raise ModelError(f"{name}: more than {MOST_TEXT >> 20} Mi characters")
     try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        data = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:  # a number of too many digits is no JSONDecodeError
         raise ModelError(f"{name}: not JSON: {error}") from None
     return _Reader(name, data).model()
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [n for n, _ in pairs]
+        raise ValueError(f"the name {next(n for n in names if names.count(n) > 1)!r} twice in one object")
+    return found

@@ -6,6 +6,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from typing import Never
+from unittest.mock import patch
 
 from dentryproof.errors import InternalError
 from dentryproof.proofs.pool import Phase
@@ -56,3 +58,37 @@ asked: list[Task] = []
 
 def _is(task: Task, folder: str) -> bool:
     return isinstance(task.source, UnitName) and task.source.folder == folder
+
+
+def solver_spins(task: Task) -> Iterator[Message]:
+    """A solver that never comes back."""
+    with patch("dentryproof.encodings.routes.Ways.find", _spin):
+        yield from answer_apart(task)
+
+
+def solver_hangs(task: Task) -> Iterator[Message]:
+    """A solver that waits for ever and uses no processor time."""
+    with patch("dentryproof.encodings.routes.Ways.find", _wait), patch("dentryproof.proofs.pool.PATIENCE", 1):
+        yield from answer_apart(task)
+
+
+def solver_eats_memory(task: Task) -> Iterator[Message]:
+    """A solver that takes all memory that it can get."""
+    with patch("dentryproof.encodings.routes.Ways.find", _eat):
+        yield from answer_apart(task)
+
+
+def _spin(*_: object, **__: object) -> Never:
+    while True:
+        pass
+
+
+def _wait(*_: object, **__: object) -> Never:
+    while True:
+        time.sleep(60)
+
+
+def _eat(*_: object, **__: object) -> Never:
+    taken = []
+    while True:
+        taken.append(bytearray(16 << 20))
