@@ -51,6 +51,12 @@ def freed_events(events: Iterable[Event]) -> Iterable[Event]:
         yield from freed_events(event.then)
 
 
+def _victim(job: Job) -> str:
+    """What a teardown method may destroy, as `wanted` calls it."""
+    victims = {"put_super": "super_block", "kill_sb": "super_block", "destroy_inode": "inode"}
+    return victims.get(job.method, "")
+
+
 def _is_teardown(job: Job) -> bool:
     return job.mode != "ref" and job.method in ("d_iput", "d_release", "kill_sb", *SUPER_METHODS)
 
@@ -84,7 +90,7 @@ class _Extractor:
         self.functions = table(version)
         self.unseen = Unseen(self.scope, self.functions)
         self.handover = Handover(self.scope, self.functions)
-        self.relevance: dict[bool, Relevance] = {}
+        self.relevance: dict[str, Relevance] = {}
 
     def models(self) -> Iterable[Model]:
         found = self.unit.tables("dentry_operations")
@@ -98,10 +104,8 @@ class _Extractor:
             if p is not None and (p.mode == "rcu" or p.method in ("d_hash", "d_compare"))
         ]
         self.relevance = {
-            whole: Relevance(
-                self.scope, wanted(walkers, whole, self.unseen), self.functions, self.unseen
-            )
-            for whole in (False, True)
+            victim: Relevance(self.scope, wanted(walkers, victim, self.unseen), self.functions, self.unseen)
+            for victim in ("super_block", "inode", "")
         }
         done |= {job: self.program(job) for job in jobs if _is_teardown(job)}
         for own in found:
@@ -129,7 +133,7 @@ class _Extractor:
         for job in jobs:
             if not _is_teardown(job):
                 continue
-            relevance = self.relevance[job.method in ("put_super", "kill_sb")]
+            relevance = self.relevance[_victim(job)]
             for file, definition in self.scope.find(job.function, "function", job.file):
                 if file in self.scope.own:
                     for entry in relevance.drops(file, definition):
@@ -210,7 +214,7 @@ class _Extractor:
     def program(self, job: Job) -> Program:
         """The callback program of one function in one mode. What a short ->d_release() does is followed
         whole; of a long one, as of the other teardowns, what can matter to a lockless walker."""
-        relevance = self.relevance.get(job.method in ("put_super", "kill_sb")) if _is_teardown(job) else None
+        relevance = self.relevance.get(_victim(job)) if _is_teardown(job) else None
         if job.method == "d_release" and relevance is not None:
             whole = self._execute(job, None, SHORT)
             if whole.statements < SHORT:

@@ -65,15 +65,16 @@ class Wanted:
     """Whether anything that they touch is of no structure type: a text, a table, or a type not made out."""
 
 
-def wanted(walkers: list[Program], superblock: bool, unseen: Unseen) -> Wanted:
+def wanted(walkers: list[Program], victim: str, unseen: Unseen) -> Wanted:
     """What the programs of lockless methods touch. Of dentries, those that may be ones that no walk can have
-    seen.
+    seen. `victim` is what is torn down whole, ``super_block`` or ``inode``; "" for what hangs off it.
 
-    The teardown of a dentry or an inode (`superblock` false) leaves alone what hangs off the superblock: that
-    is alive, and holds references of its own. Only the superblock's own teardown waits for grace periods in
-    ways that matter.
+    Lockless walk itself looks into every inode. The teardown of a dentry or an inode leaves alone what hangs
+    off the superblock: that is alive, and holds references of its own. Only the superblock's own teardown
+    waits for grace periods in ways that matter.
     """
-    types, members, locks = set[str](), set[str](), set[str]()
+    superblock = victim == "super_block"
+    types, members, locks = {victim} if victim == "inode" else set[str](), set[str](), set[str]()
     untyped = False
     for program in walkers:
         for event in program.events:

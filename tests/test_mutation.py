@@ -255,6 +255,8 @@ REAL = (
     ("6.12", "autofs", "no-lock-pair", 5),
     ("6.12", "hfs", "no-bail-out", 1),
     ("6.12", "9p", "free-in-prune", 2),
+    ("6.1", "autofs", "no-rcu-delay", 2),
+    ("5.0.1", "9p", "no-rcu-delay", 1),  # the inode itself, freed below ->destroy_inode()
 )
 """Version, filesystem, operator, and how many places reading its source finds."""
 
