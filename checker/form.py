@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,8 +49,8 @@ class NamedLemma:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """What shows that the proof is not vacuous. `wanted` are predicates that hold somewhere in `trace`, `runs`
-    the callbacks that it executes, `text` says it in words."""
+    """What shows that the proof is not vacuous. `wanted` are predicates that hold somewhere in `trace`,
+    `runs` the callbacks that it executes, `text` says it in words."""
 
     text: str
     wanted: tuple[str, ...]
@@ -320,7 +320,8 @@ def certificate(document: Any, name: str) -> Certificate:
 def _certificate(document: Any, name: str) -> Certificate:
     whole = _Field(document, name)
     t = whole.table(
-        "schema tool kernel obligation sources scenario constraints variables clauses lemmas proof witness digest"
+        "schema tool kernel obligation sources scenario witness constraints variables clauses lemmas proof "
+        "digest"
     )
     if t["schema"].value != SCHEMA:
         raise InputError(f"{name}: is no certificate that this version can read ({SCHEMA})")
@@ -356,7 +357,7 @@ def _certificate(document: Any, name: str) -> Certificate:
 def _entry(field: _Field) -> Entry:
     t = field.table("filesystem table clause callbacks object verdict file sha256 reason")
     _texts(t["callbacks"]), t["object"].text()
-    found = Entry(*(t[k].text() for k in ["filesystem", "table", "clause", "verdict", "file", "sha256", "reason"]))
+    found = Entry(*(t[f.name].text() for f in fields(Entry)))
     if found.file and not FILE_NAME.fullmatch(found.file):
         raise InputError(f"{t['file'].way}: {found.file[:80]!r} is no name of a certificate")
     return found

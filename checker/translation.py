@@ -1,12 +1,13 @@
 """From a scenario and a formula to clauses, as `docs/certificates.md` states them.
 
-This is written for being read beside that document, and shares with the encoder only the scenario's own classes.
-A literal is a pair: a variable's name and whether it is positive. `YES` and `NO` never stand in a clause.
+This is written for being read beside that document, and shares with the encoder only the scenario's own
+classes. A literal is a pair: a variable's name and whether it is positive. `YES` and `NO` stand in no clause.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from ..encodings.scenario import Scenario, Step
 from ..spec.logic import Formula
@@ -106,8 +107,8 @@ class Translation:
             found[name] = frozenset(literals)
 
         pending: list[Name] = []
-        for name, literals in self.demands:
-            for kept in simplify([[no(x) for x in literals]]):  # none: it is true whatever the trace
+        for name, demanded in self.demands:
+            for kept in simplify([[no(x) for x in demanded]]):  # none: it is true whatever the trace
                 add(name, [no(x) for x in kept])
                 pending += [v for v, _ in kept]
         done: set[Name] = set()
@@ -130,6 +131,8 @@ class Translation:
         """Rule 7."""
         a = self.atoms[name]
         if a.kind == "defined":
+            if ("atom", name) in self.literals:
+                return self.literals["atom", name]
             return self.define(("atom", name), self.guard(a.definition))
         return (("stable", a.key) if a.kind == "stable" and a.key else ("atom", name)), True
 
@@ -208,14 +211,14 @@ class Translation:
                     dropped = [self.dropped(a, b), self.dropped(b, a)]
                     self.demand(f"lock:{a.id}:{b.id}", absent + dropped)
         self.sections()
-        for a in self.scenario.atoms:
-            if a.kind == "nonnull" and a.step is not None:
-                atom = self.atom(a.name)
-                value = self.define(("nonnull", a.step), [[self.executed(a.step), no(self.null(a.step))]])
-                self.demand(f"atom:{a.name}/1", [no(atom), value])
-                self.demand(f"atom:{a.name}/2", [atom, no(value)])
-        for (obj, field), value in self.scenario.initial:
-            self.demand(f"initial:{obj}->{field}", [(("initially-null", obj, field), value == "null")])
+        for known in self.scenario.atoms:
+            if known.kind == "nonnull" and (r := known.step) is not None:
+                atom = self.atom(known.name)
+                value = self.define(("nonnull", r), [[self.executed(r), no(self.null(r))]])
+                self.demand(f"atom:{known.name}/1", [no(atom), value])
+                self.demand(f"atom:{known.name}/2", [atom, no(value)])
+        for (obj, field), pinned in self.scenario.initial:
+            self.demand(f"initial:{obj}->{field}", [(("initially-null", obj, field), pinned == "null")])
 
     def after(self, s: Step) -> Sequence[Step]:
         """The steps of its thread that stand after `s`."""
@@ -308,7 +311,7 @@ class Translation:
             return YES
         if f.op == "pred":
             return self.predicate(f, e)
-        arg = [lambda s, a=a, i=i: self.at(a, f"{way}.{i}", s) for i, a in enumerate(f.args)]
+        arg = [partial(self.at, a, f"{way}.{i}") for i, a in enumerate(f.args)]
         holds, fails = ("holds", way, e), ("fails", way, e)
         if f.op == "not":
             return no(arg[0](e))

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str | CompletionItem]:
     """Shell completion: the clauses."""
-    from ..spec.contract import clauses
+    from ..proofs.engine import clause_ids
 
-    return [c.id for c in clauses() if c.id.startswith(incomplete)]
+    return [c for c in clause_ids() if c.startswith(incomplete)]
 
 
 @click.command("explain", context_settings=options.SETTINGS)

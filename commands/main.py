@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DentryproofError, InternalError
+from .check import check
 from .contract import contract
 from .diff import diff
 from .explain import explain
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 COMMANDS: dict[str, click.Command] = {
-    c.name: c for c in (contract, diff, explain, models, mutate, overlap) if c.name
+    c.name: c for c in (check, contract, diff, explain, models, mutate, overlap) if c.name
 }
 
 
@@ -48,21 +49,21 @@ def dispatch(args: Sequence[str]) -> tuple[click.Command, list[str]]:
 
     Its name is the first positional argument, wherever it stands; after ``--`` there are only filesystems.
     """
-    takes_value = {
-        name
+    values = {
+        name: p.nargs
         for command in every_command().values()
         for p in command.params
         if isinstance(p, click.Option) and not p.is_flag
         for name in p.opts
     }
-    skip = False
+    skip = 0
     for i, word in enumerate(args):
         if skip:
-            skip = False
+            skip -= 1
         elif word == "--":
             break
         elif word.startswith("-") and word != "-":
-            skip = word in takes_value
+            skip = values.get(word, 0)
         elif word in COMMANDS:
             return COMMANDS[word], [*args[:i], *args[i + 1 :]]
         else:

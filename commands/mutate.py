@@ -33,6 +33,13 @@ from .running import look, with_progress
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A table of survivors that somebody has read, and why each is harmless; may be repeated.",
 )
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=float,
+    callback=options.positive,
+    help="Per obligation; what it cuts off is unknown.",
+)
 @options.reading
 @options.form
 @options.output

@@ -88,7 +88,9 @@ EPILOG = "\n\n".join(
     help="Write each obligation into DIR; FORM is smt2 (SMT-LIB 2.6).",
 )
 @click.option(
-    "--cross-check", is_flag=True, help="Ask z3, cvc5 and a SAT solver; that they disagree is an internal error."
+    "--cross-check",
+    is_flag=True,
+    help="Ask z3, cvc5 and a SAT solver. If they disagree, that is an internal error.",
 )
 @options.reading
 @click.option(

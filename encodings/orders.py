@@ -213,9 +213,7 @@ class Orders:
             moved: dict[int, int] = {}
             for level in sorted({*depth, *(n + change for n in depth)}):
                 stays, comes = depth.get(level, FALSE), depth.get(level - change, FALSE)
-                name = (
-                    ("depth", enter.id, str(level), step.id) if level else ("leaves", enter.id, step.id)
-                )
+                name = ("depth", enter.id, str(level), step.id) if level else ("leaves", enter.id, step.id)
                 literal = define(name, [[stays, -done], [comes, done]])
                 if literal != FALSE:
                     moved[level] = literal
@@ -254,8 +252,8 @@ def _key(guard: Guard) -> frozenset[frozenset[tuple[str, bool]]]:
 
 class _Holds:
     """Literals for a formula at steps. A part of the formula is named by the way to it from the formula's
-    number: "0.0.1" is the second argument of the first of formula 0. What is said of a step is said given that
-    it is executed."""
+    number: "0.0.1" is the second argument of the first of formula 0. What is said of a step is said given
+    that it is executed."""
 
     def __init__(self, orders: Orders) -> None:
         self.orders, self.define = orders, orders.clauses.define
@@ -315,7 +313,9 @@ class _Holds:
                 return self.define(name, [[self.at(a, p, e)] for a, p in zip(f.args, below, strict=True)])
             case "implies":
                 left = self.at(f.args[0], below[0], e)
-                return TRUE if left == FALSE else self.define(name, [[-left], [self.at(f.args[1], below[1], e)]])
+                return (
+                    TRUE if left == FALSE else self.define(name, [[-left], [self.at(f.args[1], below[1], e)]])
+                )
             case "once":
                 return self.define(name, self._some(f.args[0], below[0], e, self._up_to))
             case "eventually":

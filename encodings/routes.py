@@ -64,7 +64,7 @@ class Ways:
         solver: str = "z3",
         timeout: float | None = None,
     ) -> Found:
-        """A trace of which `formula` holds (with `holds` false: does not) and that has all steps of `executed`.
+        """A trace of which `formula` holds (with `holds` false: does not), with all steps of `executed`.
 
         UsageError, with the known names, where `solver` is none or is missing.
         """

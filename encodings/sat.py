@@ -34,6 +34,10 @@ class Lemma:
     edges: tuple[Edge, ...]
 
 
+Group = str | Lemma
+"""What clauses are assumed together: a constraint by its id, or one lemma."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refutation:
     """Why there is no trace: clauses, lemmas, and the steps of a proof that both together are unsatisfiable.
@@ -61,7 +65,7 @@ class Question:
     """Whether a scenario has a trace of which `formula` holds (or, with `holds` false, does not) and in which
     all steps of `executed` are executed.
 
-    `deadline` is a time of `time.monotonic()`, `name` the name of the clause that demands this of the formula.
+    `deadline` is a time of `time.monotonic()`, `name` that of the clause that demands this of the formula.
     Context manager; frees the solver at the end.
     """
 
@@ -87,11 +91,11 @@ class Question:
         self.deadline = deadline
         self.lemmas: list[Lemma] = []
         self._numbers = {name: n for n, name in enumerate(self.variables)}
-        self._pairs = [(n, *v[1:]) for n, v in enumerate(self.variables) if v[:1] == ("before",)]
+        self._pairs = [(n, v[1], v[2]) for n, v in enumerate(self.variables) if v[:1] == ("before",)]
         self._threads = [[s.id for s in t.steps] for t in scenario.threads]
         self._home = {s: i for i, steps in enumerate(self._threads) for s in steps}
         self._place = {s: i for steps in self._threads for i, s in enumerate(steps)}
-        self._groups: dict[object, int] = {}
+        self._groups: dict[Group, int] = {}
         self._fresh = len(self.variables)
         self._empty = any(not c.literals for c in self.clauses)
         self._solver: Any = Solver(name=SOLVER)
@@ -107,7 +111,7 @@ class Question:
     def answer(self, core: bool = False) -> SatAnswer:
         """Decide; where there is no trace and `core` is set, say which constraints suffice for that."""
         if self._empty:
-            return SatAnswer("unsat")
+            return SatAnswer("unsat", core=tuple(c.of for c in self.clauses if c.of and not c.literals))
         while (found := self._solve(list(self._groups.values()))) is True:
             model = {abs(x) for x in self._solver.get_model() if x > 0}
             order, lemmas = self._arrange(model)
@@ -134,12 +138,14 @@ class Question:
                 raise InternalError("sat: what was unsatisfiable is not")
             lines = solver.get_proof()
         # Without deletions a proof is longer to check and no less right.
-        steps = tuple(tuple(map(int, line.split()))[:-1] for line in lines if not line.startswith("d"))
-        return Refutation(self.variables, self.clauses, lemmas, steps)
+        steps = [tuple(map(int, line.split()))[:-1] for line in lines if not line.startswith("d")]
+        # What propagation alone refutes while clauses are added leaves no last step.
+        end = steps.index(()) if () in steps else len(steps)
+        return Refutation(self.variables, self.clauses, lemmas, (*steps[:end], ()))
 
     # -- deciding
 
-    def _add(self, literals: Iterable[int], group: object) -> None:
+    def _add(self, literals: Iterable[int], group: Group) -> None:
         """Add a clause that holds where its group is assumed; without a group, always."""
         if group and group not in self._groups:
             self._groups[group] = self._fresh
@@ -154,10 +160,10 @@ class Question:
                 return bool(found)
         return None
 
-    def _shrunk(self, least: bool = False) -> list[object]:
+    def _shrunk(self, least: bool = False) -> list[Group]:
         """Groups (constraints and lemmas) that suffice for a refutation; with `least`, none in vain."""
 
-        def refuted(groups: Iterable[object]) -> list[object] | None:
+        def refuted(groups: Iterable[Group]) -> list[Group] | None:
             if self._solve([self._groups[g] for g in groups]) is not False:
                 return None
             used = set(self._solver.get_core() or ())
@@ -168,9 +174,7 @@ class Question:
             return list(self._groups)
         for group in list(found) if least else ():
             if group in found:
-                found = next(
-                    (x for x in [refuted(g for g in found if g != group)] if x is not None), found
-                )
+                found = next((x for x in [refuted(g for g in found if g != group)] if x is not None), found)
         return found
 
     def _core(self) -> tuple[str, ...]:
@@ -264,7 +268,7 @@ class Question:
 def _dense(
     clauses: Iterable[Clause], names: Sequence[tuple[str, ...]]
 ) -> tuple[tuple[Clause, ...], tuple[tuple[str, ...], ...]]:
-    """`clauses` with their variables numbered anew, from 1 on, and the names of these (index 0 is not used)."""
+    """`clauses` with variables numbered anew, from 1 on, and the names of these (index 0 is not used)."""
     numbers: dict[int, int] = {}
     found = tuple(
         replace(
@@ -285,7 +289,7 @@ def _circle(edges: Mapping[int, Edge], home: Mapping[str, int]) -> Lemma:
         seen[thread] = None
         thread = home[edges[thread][0]]
     members = list(seen)[list(seen).index(thread) :]
-    # Each edge arrives where its thread stands; that of the thread that waits for it begins there or further on.
+    # Each edge arrives where its thread stands; that of the thread waiting for it begins there or further on.
     return Lemma(tuple(edges[i] for i in reversed(members)))
 
 

@@ -1,8 +1,7 @@
-"""cvc5 as a second opinion: in a process of its own, which is ended where it takes too long or too much memory.
+"""cvc5 as a second opinion: in a process of its own, ended where it takes too long or too much memory.
 
-Run as a program (``python -m dentryproof.encodings.second``) this is that process: it reads requests from
-standard input and knows nothing but cvc5. A request is a line with a length and a time limit, and a script of
-that length; the answer is a line of JSON.
+`serve` is what runs in that process: it reads requests from standard input and knows nothing but cvc5. A
+request is a line with a length and a time limit, and a script of that length; the answer is a line of JSON.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from typing import Any
 
 SECONDS = 10.0
 """What cvc5 has for one script. It can take a hundred times as long as z3 on a large satisfiable one."""
+GRACE = 5.0
+"""What its process has beyond that to notice that it is out of time."""
 MEMORY = 2 << 30
 
 
@@ -84,7 +85,7 @@ class Cvc5:
         stdin.write(request)
         stdin.flush()
         # Its own limit comes first; this one is for when that does not work.
-        deadline, line = time.monotonic() + self.seconds + 5, b""
+        deadline, line = time.monotonic() + self.seconds + GRACE, b""
         with selectors.DefaultSelector() as ready:
             ready.register(stdout, selectors.EVENT_READ)
             while not line.endswith(b"\n"):
@@ -130,7 +131,8 @@ def _answer(script: str, milliseconds: int) -> dict[str, Any]:
         if said.startswith("(error"):
             return {"status": "", "reason": said, "values": {}}
     if said not in ("sat", "unsat"):
-        return {"status": "", "reason": "time" if "timeout" in said.lower() or said == "unknown" else said, "values": {}}
+        gave_up = said == "unknown" or "timeout" in said.lower()
+        return {"status": "", "reason": "time" if gave_up else said or "no answer", "values": {}}
     values: dict[str, bool | int] = {}
     if said == "sat":
         for term in symbols.getDeclaredTerms():

@@ -1,8 +1,7 @@
-"""An obligation as an SMT-LIB 2.6 script, commented, that z3, cvc5 and others decide from their command lines."""
+"""An obligation as an SMT-LIB 2.6 script, commented, that any solver decides from its command line."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,11 +10,6 @@ from pysmt.fnode import FNode
 from ..errors import InternalError
 from .solver import LOGIC, Model
 from .trace import Constraint
-
-_PLAIN = re.compile(r"[A-Za-z~!@$%^&*_+=<>.?/-][A-Za-z0-9~!@$%^&*_+=<>.?/-]*")
-_RESERVED = frozenset(
-    ["!", "_", "as", "BINARY", "DECIMAL", "exists", "HEXADECIMAL", "forall", "let", "match", "NUMERAL", "par", "STRING", "true", "false", "Bool", "Int", "not", "and", "or", "xor", "ite", "distinct", "=>", "=", "<=", "<", ">=", ">", "+", "-", "*", "/", "div", "mod", "abs"]
-)
 
 
 @dataclass(frozen=True)
@@ -33,8 +27,8 @@ class Script:
 def script(
     constraints: Sequence[Constraint], goal: FNode, *, status: str, comments: Iterable[str], source: str
 ) -> Script:
-    """`constraints` and `goal` as a script. `status` is what the answer is known to be: sat, unsat or unknown;
-    `comments` are lines put at its head, `source` says where the problem comes from."""
+    """`constraints` and `goal` as a script. `status` is what the answer is known to be (sat, unsat, unknown);
+    `comments` are put at its head, `source` says where the problem comes from."""
     writer = _Writer()
     lines: list[str] = []
     for constraint in constraints:
@@ -68,15 +62,16 @@ def comment(text: str) -> list[str]:
 def escaped(name: str) -> str:
     """`name` with what no quoted symbol may contain (``|``, a backslash, what is not printable ASCII) written
     as ``%XX``, so that different names stay different."""
-    return "".join(
-        c if " " <= c <= "~" and c not in "|\\%" else "".join(f"%{b:02X}" for b in c.encode("utf-8", "replace"))
-        for c in name
-    )
+
+    def bytes_of(c: str) -> str:
+        return "".join(f"%{b:02X}" for b in c.encode("utf-8", "surrogatepass"))
+
+    return "".join(c if " " <= c <= "~" and c not in "|\\%" else bytes_of(c) for c in name)
 
 
 def quoted(name: str) -> str:
     """An escaped name as a symbol."""
-    return name if _PLAIN.fullmatch(name) and name not in _RESERVED else f"|{name}|"
+    return f"|{name}|"
 
 
 def _bars(text: str) -> str:
@@ -84,8 +79,8 @@ def _bars(text: str) -> str:
 
 
 class _Writer:
-    """Terms as text. A compound term that occurs twice gets a name of its own, so that no script is larger than
-    what it says."""
+    """Terms as text. A compound term that occurs twice gets a name of its own, so that no script is larger
+    than what it says."""
 
     def __init__(self) -> None:
         self.symbols: dict[str, FNode] = {}

@@ -14,7 +14,7 @@ from .code import Code
 from .mutant import Mutant
 
 RCU_DELAY = ("rcu-delay-dentry", "rcu-delay-inode", "rcu-delay-super")
-WALK = (*RCU_DELAY, "null-inode", "no-blocking", "rcu-no-store")
+WALK = ("no-blocking", "null-inode", "rcu-no-store", *RCU_DELAY)
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Operator:
     """One kind of change.
 
     does  in a few words
-    aims  the clauses that it can break
+    aims  the clauses that it can break, those first that are quick to decide
     """
 
     name: str

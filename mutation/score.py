@@ -71,7 +71,7 @@ def mutate(
     places_only: bool = False,
 ) -> Mutation:
     """Break what the request names on purpose, place by place, and see what is noticed: of each mutant, the
-    clauses that its operator aims at are decided.
+    clauses that its operator aims at are decided, up to the first that is violated.
 
     operators   () means all
     explained   survivors that are known, and why
@@ -182,9 +182,16 @@ def _task(read: KernelTree, unit: _Unit, mutant: Mutant) -> Task:
     for edit in mutant.edits:
         file = read.tree.file(edit.path)
         texts[edit.path] = file.text if file is not None else ""
-    clauses = tuple(c for c in unit.item.task.clauses if c in _AIMS[mutant.operator])
-    overlay = mutant.overlay(texts)
-    return replace(unit.item.task, clauses=clauses, models=(), texts=False, overlay=overlay)
+    clauses = tuple(c for c in _AIMS[mutant.operator] if c in unit.item.task.clauses)
+    violated = (r.key for rows in unit.found.results.values() for r in rows if r.verdict is Verdict.VIOLATED)
+    return replace(
+        unit.item.task,
+        clauses=clauses,
+        models=(),
+        texts=False,
+        overlay=mutant.overlay(texts),
+        enough=frozenset(violated),
+    )
 
 
 def _messages(

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from .code import NEVER_BLOCK, Call, Code, Function
 from .mutant import Edit, Expected, Mutant
+from .types import Touched
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
 _RCU_MODE = re.compile(
     r"\bLOOKUP_RCU\b|\bMAY_NOT_BLOCK\b|\bIPERM_FLAG_RCU\b|\brcu(?:_walk|_mode)?\b|!\s*dentry\b"
+)
+_TESTS_MODE = re.compile(
+    r"(?:likely|unlikely)?\(*(?:[\w>.-]*flags&LOOKUP_RCU|mask&MAY_NOT_BLOCK|flags&IPERM_FLAG_RCU|rcu(?:_walk|_mode)?|!dentry)\)*"
 )
 _GIVES_UP = re.compile(r"\breturn\s*\(?\s*(?:ERR_PTR\s*\(\s*)?-\s*ECHILD\b")
 _SLEEPS = re.compile(
@@ -53,6 +57,8 @@ def no_bail_out(code: Code) -> Iterator[Mutant]:
                 end, now = function.span(other.named_children[-1]).start, ""
             change = f"if {_short(function, condition)} gives up no more"
             expected, why = _what_follows(code, function, span.end)
+            if _given_up(function, span.start):
+                expected, why = _EARLIER
             yield _changed("no-bail-out", function, span.start, end, now, change, expected, why)
         for node in function.of("conditional_expression"):
             arms = node.child_by_field_name("consequence"), node.child_by_field_name("alternative")
@@ -80,6 +86,24 @@ def _is_bail_out(function: Function, condition: Node, then: Node) -> bool:
         return bool(_GIVES_UP.match(function.text(function.span(last))))
     mode = _RCU_MODE.search(function.text(function.span(condition)))
     return last.type == "goto_statement" and not nested and mode is not None
+
+
+def _given_up(function: Function, at: int) -> bool:
+    """Whether RCU mode, and nothing else, is tested and given up on every way to a place of a function."""
+    for node in function.of("if_statement"):
+        condition, then = node.child_by_field_name("condition"), node.child_by_field_name("consequence")
+        outer = node.parent.parent if node.parent is not None else None
+        if condition is None or then is None or outer is None or outer.type != "function_definition":
+            continue
+        test = "".join(function.text(function.span(condition)).split())
+        if function.span(node).end > at or not _TESTS_MODE.fullmatch(test):
+            continue
+        if _is_bail_out(function, condition, then):
+            return True
+    return False
+
+
+_EARLIER = Expected.HARMLESS, "RCU mode has given up before"
 
 
 def _what_follows(code: Code, function: Function, at: int) -> tuple[Expected, str]:
@@ -143,7 +167,7 @@ def no_null_test(code: Code) -> Iterator[Mutant]:
                 for test, now in _tests(function, condition, name):
                     span = function.span(test)
                     rest = function.file.code[span.end : function.definition.end]
-                    expected, why = _used(name, rest)
+                    expected, why = _EARLIER if _given_up(function, span.start) else _used(name, rest)
                     change = f"{_short(function, test)} becomes {now} in if {_short(function, condition)}"
                     yield _changed("no-null-test", function, span.start, span.end, now, change, expected, why)
 
@@ -180,7 +204,9 @@ def double_read(code: Code) -> Iterator[Mutant]:
                 read = lockless if use.start >= last.end else before[-1]
                 edits.append(Edit(function.file.path, use.start, use.end, f"({read})"))
             expected, why = _used(name, function.file.code[uses[0].end : function.definition.end])
-            if len(uses) == 1:
+            if _given_up(function, last.start):
+                expected, why = _EARLIER
+            elif len(uses) == 1:
                 expected, why = Expected.HARMLESS, f"{name} is used once: it is read once all the same"
             change = f"{name} = {' '.join(lockless.split())} is read anew at {len(uses)} uses"
             path, line = function.file.path, function.line(first.start)
@@ -198,37 +224,61 @@ def _assigned(function: Function, name: str) -> int:
 
 def no_lock_pair(code: Code) -> Iterator[Mutant]:
     """Each spinlock that a lockless or a teardown method takes and drops in one function, not taken."""
+    touched = Touched(code)
     lockless = set(code.lockless)
+    taken = {True: _locks(code.lockless, touched), False: _locks(code.teardown, touched)}
     for function in dict.fromkeys((*code.lockless, *code.teardown)):
-        pairs: dict[str, list[Call]] = {}
-        for call in function.calls(re.compile(f"{_LOCK.pattern}|{_UNLOCK.pattern}")):
-            if call.arguments:
-                pairs.setdefault("".join(call.arguments[0].split()), []).append(call)
-        for lock, calls in pairs.items():
-            taken = [c for c in calls if _LOCK.fullmatch(c.name)]
-            if not taken or len(taken) == len(calls):
-                continue
-            path = function.file.path
+        for lock, calls in _pairs(function).items():
+            path, walks = function.file.path, function in lockless
             edits = tuple(Edit(path, c.span.start, c.span.end, "(void)0") for c in calls)
-            others = code.teardown if function in lockless else code.lockless
-            expected, why = _excludes(function, lock, calls, others)
-            line = function.line(taken[0].span.start)
-            change = f"{lock} is not taken"
+            first = next(c for c in calls if _LOCK.fullmatch(c.name))
+            expected, why = _excludes(function, lock, calls, taken[not walks], touched)
+            if walks and function not in code.teardown and _given_up(function, first.span.start):
+                expected, why = _EARLIER
+            line, change = function.line(first.span.start), f"{lock} is not taken"
             yield Mutant("no-lock-pair", path, line, function.name, change, edits, expected, why)
 
 
+def _pairs(function: Function) -> dict[str, list[Call]]:
+    """The spinlocks that a function takes and drops, by the argument's text, with the calls that do so."""
+    found: dict[str, list[Call]] = {}
+    for call in function.calls(re.compile(f"{_LOCK.pattern}|{_UNLOCK.pattern}")):
+        if call.arguments:
+            found.setdefault("".join(call.arguments[0].split()), []).append(call)
+    return {
+        lock: calls
+        for lock, calls in found.items()
+        if 0 < sum(bool(_LOCK.fullmatch(c.name)) for c in calls) < len(calls)
+    }
+
+
+def _locks(functions: tuple[Function, ...], touched: Touched) -> set[tuple[str, str]]:
+    """The locks that functions take, each as its member's name and the structure that it is a member of, ""
+    where that is not told. What lockless methods take after RCU mode has given up is not among them."""
+    return {
+        _lock("".join(call.arguments[0].split()), function, touched)
+        for function in functions
+        for call in function.calls(_LOCK)
+        if call.arguments and not _given_up(function, call.span.start)
+    }
+
+
+def _lock(text: str, function: Function, touched: Touched) -> tuple[str, str]:
+    base = re.fullmatch(r"&?(.+?)(?:->|\.)\w+", text)
+    return re.findall(r"\w+", text)[-1], touched.type_of(base.group(1), function) if base else ""
+
+
 def _excludes(
-    function: Function, lock: str, calls: list[Call], others: tuple[Function, ...]
+    function: Function, lock: str, calls: list[Call], others: set[tuple[str, str]], touched: Touched
 ) -> tuple[Expected, str]:
-    """Whether a lock keeps walkers and teardowns apart."""
-    member = re.findall(r"\w+", lock)[-1]
+    """Whether a lock may keep walkers and teardowns apart."""
+    member, owner = _lock(lock, function, touched)
     inside = function.file.code[calls[0].span.end : calls[-1].span.start]
     if member == "d_lock" and re.search(r"->\s*d_(?!time\b|lock\b)\w+\s*=(?!=)", inside):
         return Expected.UNDECIDED, "a member of a dentry is stored to under it"
-    takes = re.compile(rf"(?:{_LOCK.pattern})\s*\([^;]*\b{member}\b")
-    if any(takes.search(f.code) for f in others if f is not function):
-        return Expected.UNDECIDED, f"the other side takes a lock of this name ({member}) too"
-    return Expected.HARMLESS, f"the other side never takes a lock of this name ({member})"
+    if any(m == member and (not owner or not o or o == owner) for m, o in others):
+        return Expected.UNDECIDED, f"the other side takes what may be the same lock ({member}) too"
+    return Expected.HARMLESS, f"the other side never takes that lock ({member} of struct {owner or '?'})"
 
 
 def block(code: Code) -> Iterator[Mutant]:

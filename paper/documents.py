@@ -34,7 +34,7 @@ def _finalize(escape: Callable[[str], str]) -> Callable[[Any], str]:
     return finalize
 
 
-_LATEX_MARKS = {
+_LATEX_MARKS: dict[str, Any] = {
     "block_start_string": "<%",
     "block_end_string": "%>",
     "variable_start_string": "<<",
@@ -160,7 +160,7 @@ def _differences(answer: ContractAnswer) -> list[str]:
 
 def _pictures(book: Handbook, form: str) -> dict[str, str]:
     drawn = {
-        "lifecycle": pictures.lifecycle_picture(book.stages, book.kernel),
+        "lifecycle": pictures.lifecycle_picture(book.stages, book.kernel, book.besides),
         "overlaps": pictures.overlap_picture(book.overlap),
     }
     if form == "latex":

@@ -67,7 +67,7 @@ def _values(report: Report, link: Link) -> dict[str, Any]:
                 first.setdefault((r.filesystem, r.table, r.clause), n)
     rows = []
     for label, row in by_row(verdicts).items():
-        cells = []
+        cells: list[dict[str, str] | None] = []
         for clause in columns:
             v = row.get(clause)
             if v is None:
@@ -120,7 +120,9 @@ def _result(number: int, r: Result, link: Link) -> dict[str, Any]:
         "assumptions": [_shown(a) for a in r.assumptions],
         "bound": _shown(r.bound),
         "witness": _shown(r.witness),
-        "certificate": _shown(str(getattr(r, "certificate", "") or "")),
+        "certificate": _shown(r.certificate or (r.uncertified and f"none: {r.uncertified}")),
+        "script": _shown(r.script),
+        "opinions": [_shown(f"{o.solver}: {o.answer or o.reason}") for o in r.cross_check],
         "picture": Markup(picture),
         "steps": [_step(s, link) for s in r.trace],
     }

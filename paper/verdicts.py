@@ -38,7 +38,7 @@ def verdict_values(report: Report) -> dict[str, Any]:
         found.setdefault((r.filesystem, r.table, r.clause), []).append(r)
     cells = []
     for label, row in rows.items():
-        line = []
+        line: list[tuple[Raw, list[str]]] = []
         for clause in columns:
             v = row.get(clause)
             if v is None:

@@ -1,4 +1,4 @@
-"""Certificates and scripts as files: what a proved obligation leaves for those who trust neither us nor a solver.
+"""Certificates as data: what a proved obligation leaves for those who trust neither us nor a solver.
 
 `docs/certificates.md` describes the form, `checker/` reads it. Here it is only written.
 """

@@ -138,7 +138,7 @@ def _bound(obligation: Obligation) -> str:
 
 
 def broken(obligation: Obligation, trace: Trace | None) -> list[Position]:
-    """The positions of a trace that a solver found. InternalError if it does not replay or breaks no clause."""
+    """The positions of a trace that a solver found. InternalError if it does not replay or breaks nothing."""
     if trace is None:
         raise InternalError("the solver says satisfiable and gives no model")
     positions = replay(obligation.scenario, trace)
@@ -235,8 +235,8 @@ def _proved(decision: Decision, solver: str, timeout: float | None) -> Decision:
 def _show(
     decision: Decision, wanted: tuple[str, ...], lacking: str, solver: str, timeout: float | None
 ) -> Shown | Found:
-    """A replayed trace in which all callbacks of the scenario run and all of `wanted` happens; or else what the
-    solver said."""
+    """A replayed trace in which all callbacks of the scenario run and all of `wanted` happens; or else what
+    the solver said."""
     obligation = decision.obligation
     entries = [s.id for s in obligation.scenario.steps if s.id.endswith(":entry")]
     happens = tuple(Formula("eventually", (parse(w),)) for w in wanted)

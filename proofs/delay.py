@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from ..spec.contract import Clause
 from ..spec.program import Event, Model, Program
@@ -17,8 +17,10 @@ from .obligation import (
     choices_of,
     freed_events,
     gaps,
+    last_put,
     missing,
     plain,
+    plain_path,
     programs_of,
     teardown_of,
 )
@@ -57,7 +59,7 @@ class _Same:
             return False
         if self.counted or not self.type or self.type in self.shared or event.type != self.type:
             return False
-        return event.object not in ROOT.values() and _plain_path(event.object) and _plain_path(self.path)
+        return event.object not in ROOT.values() and plain_path(event.object) and plain_path(self.path)
 
     @property
     def assumption(self) -> str:
@@ -75,10 +77,6 @@ def _kind_path(path: str) -> str:
     return renamed(path, {"parent": "dentry", "child": "dentry", "dir": "inode", "child-inode": "inode"})
 
 
-def _plain_path(path: str) -> bool:
-    return "[" not in path and not path.startswith(("call:", "*")) and ".next" not in path
-
-
 def _reaches(event: Event, path: str, same: _Same) -> bool:
     """Whether a call that was not followed may act on the target: it is handed its address, or (a function
     of the filesystem itself) that of something that leads to it. An address inside an object is not the
@@ -89,21 +87,6 @@ def _reaches(event: Event, path: str, same: _Same) -> bool:
     if names and same.type not in names.split(",") and "." + path.rsplit("->", 1)[-1] not in names.split(","):
         return False
     return same(event) or (whose == "own" and path.startswith(event.object + "->"))
-
-
-def _counted(program: Program, event: Event) -> bool:
-    """Whether `event` happens only where a count dropped to zero."""
-    last = {a.name for a in program.atoms if a.text.endswith("drops the last reference")}
-    defined = {a.name: a.definition for a in program.atoms if a.kind == "defined"}
-
-    def requires(name: str) -> bool:
-        return name in last or (
-            name in defined
-            and bool(defined[name])
-            and all(any(p and requires(n) for n, p in cube) for cube in defined[name])
-        )
-
-    return bool(event.guard) and all(any(p and requires(n) for n, p in cube) for cube in event.guard)
 
 
 _WALK = frozenset({"enter", "leave", "call", "lock", "unlock"})
@@ -145,7 +128,7 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             if (
                 kind != "super"
                 and root(event.object) == "sb"
-                and (event.kind == "opaque" or _counted(program, event))
+                and (event.kind == "opaque" or last_put(program, event))
             ):
                 continue
             if root(event.object) in ("dentry", "inode", "sb", "parent", "dir") and (
@@ -153,7 +136,7 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                 or (kind == "inode" and event.object == "inode" and event.kind == "free")
             ):
                 targets.setdefault(
-                    (program.method, event.object, event.type, _counted(program, event)), event
+                    (program.method, event.object, event.type, last_put(program, event)), event
                 )
     yield from _unidentified(model, clause, kind, teardown, walkers, vfs)
     yield from _beyond_elements(model, clause, teardown, walkers, vfs)
@@ -167,6 +150,8 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                     if question is not None:
                         met = True
                         yield from question
+        for chosen in choices_of(teardown):
+            yield from _cleared(model, clause, vfs, kind, chosen, walker)
         if not met:
             yield _delay_baseline(model, clause, vfs, kind, teardown, walker)
 
@@ -182,7 +167,7 @@ def _unidentified(
         for e in w.events
         if "->" in e.object and e.kind in TOUCHING and root(e.object) in roots
     ]
-    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and _plain_path(e.object)}
+    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and plain_path(e.object)}
     members = {_member(e.object) for e in touched}
     untyped = any(not e.type or e.type in vfs.shared_types for e in touched)
     known = _Types(model)
@@ -208,7 +193,7 @@ def _unidentified(
                 event.kind == "free"
                 and event.source.function not in told
                 and doubtful(event)
-                and not _counted(program, event)
+                and not last_put(program, event)
             ):
                 told.add(event.source.function)
                 yield plain(
@@ -350,8 +335,8 @@ def _delay_one(
                 debug=True,
             )
         )
-    if not found and (sure or doubtful) and (vague or frees):
-        names = sorted({e.note for e in [*vague, *(doubtful if frees else ())]})
+    if (vague and (sure or doubtful)) or (doubtful and frees):
+        names = sorted({e.note for e in [*vague, *doubtful]})
         found.append(
             _delay_scenario(
                 model,
@@ -430,50 +415,171 @@ def _delay_scenario(
             or (event.kind in ("enter", "leave") and bool(event.field))
         )
 
+    return _overlap(
+        model,
+        clause,
+        kind,
+        _Side(method, teardown, teardown_wants, of_teardown),
+        _Side(walker.method, [walker], walker_wants, of_walker, roles),
+        path,
+        builder,
+        debug=debug,
+        doubt=doubt,
+        assumed=(
+            *(text for p in teardown if p.method != "free_inode" for text in _lost(p)),
+            *filter(None, [same.assumption]),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Side:
+    """What of one of two threads matters: the programs, which of their events, and the labels of these."""
+
+    method: str
+    programs: list[Program]
+    wants: Callable[[Event], bool]
+    labels: Callable[[Event, str], Iterator[Label]]
+    roles: dict[str, str] = field(default_factory=dict)
+
+
+def _overlap(
+    model: Model,
+    clause: Clause,
+    kind: str,
+    teardown: _Side,
+    walk: _Side,
+    target: str,
+    builder: Builder,
+    *,
+    debug: bool = False,
+    doubt: str = "",
+    assumed: tuple[str, ...] = (),
+    initial: Iterable[tuple[tuple[str, str], str]] = (),
+) -> Obligation:
+    """The obligation that nothing of the teardown's labelled ``destroyed(o)`` comes before a step of the walk
+    labelled ``access(o)``."""
     parts: dict[str, list[Part]] = {}
-    for program in teardown:
-        slot = "free_inode" if program.method == "free_inode" else program.method
-        parts.setdefault(slot, []).append(
-            Part(program, SELF_ROLE, teardown_wants, of_teardown, program.method)
+    for program in teardown.programs:
+        parts.setdefault(program.method, []).append(
+            Part(program, SELF_ROLE, teardown.wants, teardown.labels, program.method)
         )
-    sequence = _KINDS[clause.id][2]
-    features = _features(model, kind)
-    cells = live
 
     def keep(step: VfsStep) -> bool:
         return (
             step.verb in ("lock", "unlock", "gp")
-            or (step.verb == "write" and (step.object, step.field) in cells)
+            or (step.verb == "write" and (step.object, step.field) in builder.live)
             or step.verb == "call"
-            or (step.verb == "defer" and method == f"free_{step.object}")
+            or (step.verb == "defer" and teardown.method == f"free_{step.object}")
         )
 
+    sequence, features = _KINDS[clause.id][2], _features(model, kind)
     builder.run(sequence, 1, parts, victim=kind, features=features, found=False, keep=keep)
+    (walker,) = walk.programs
     builder.run(
         "rcu-walk",
         0,
-        {"*": [Part(walker, roles, walker_wants, of_walker, walker.method)]},
+        {"*": [Part(walker, walk.roles, walk.wants, walk.labels, walker.method)]},
         victim=kind,
         features=frozenset({kind}),
         keep=lambda s: s.verb in _WALK or (s.object, s.field) == FOUND[kind],
     )
-    functions = (*dict.fromkeys(p.function for p in teardown if p.method == method), walker.function)
+    destroyers = [p for p in teardown.programs if p.method == teardown.method]
     return Obligation(
         model,
         clause,
-        (method, walker.method),
-        path,
-        builder.scenario(),
+        (teardown.method, walker.method),
+        target,
+        builder.scenario(initial),
         clause.formula,
-        functions,
-        (
-            *((_ALIVE,) if kind != "super" else ()),
-            *assumptions([walker, *[p for p in teardown if p.method == method]]),
-            *(text for p in teardown if p.method != "free_inode" for text in _lost(p)),
-            *filter(None, [same.assumption]),
-        ),
+        (*dict.fromkeys(p.function for p in destroyers), walker.function),
+        (*((_ALIVE,) if kind != "super" else ()), *assumptions([walker, *destroyers]), *assumed),
         debug,
         doubt,
+    )
+
+
+def _cleared(
+    model: Model, clause: Clause, vfs: Vfs, kind: str, teardown: list[Program], walker: Program
+) -> Iterator[Question]:
+    """What a walker reaches through a pointer that the teardown sets to NULL with no delay: to one that does
+    not test it, what it pointed to is as good as destroyed."""
+    cells = dict.fromkeys(
+        (program.method, event.object, event.field)
+        for program in teardown
+        if program.method != "free_inode"
+        for event in program.events
+        if event.kind == "write"
+        and event.value == "null"
+        and plain_path(event.object)
+        and root(event.object) == ROOT[kind]
+        and (event.object, event.field) != ("dentry", "d_inode")
+    )
+    for method, object_, member in cells:
+        for roles in _roles(walker, kind, object_):
+            for debug in (False, True):
+                question = _cleared_one(
+                    model, clause, vfs, kind, teardown, method, (object_, member), walker, roles, debug
+                )
+                if question is not None:
+                    yield question
+
+
+def _cleared_one(
+    model: Model,
+    clause: Clause,
+    vfs: Vfs,
+    kind: str,
+    teardown: list[Program],
+    method: str,
+    cell: tuple[str, str],
+    walker: Program,
+    roles: dict[str, str],
+    debug: bool,
+) -> Obligation | None:
+    events = [replace(e, object=renamed(e.object, roles)) for e in walker.events]
+    reads = {i for i, e in enumerate(events) if e.kind == "read" and (e.object, e.field) == cell}
+
+    def uses(event: Event) -> bool:
+        return (
+            event.via in reads and event.kind in TOUCHING and event.kind != "opaque" and event.debug == debug
+        )
+
+    if not any(map(uses, events)):
+        return None
+
+    def clears(event: Event) -> bool:
+        return event.kind == "write" and event.value == "null" and (event.object, event.field) == cell
+
+    def of_teardown(event: Event, at: str) -> Iterator[Label]:
+        if clears(event) and at == method:
+            yield "destroyed(o)", "any"
+
+    def of_walker(event: Event, _: str) -> Iterator[Label]:
+        if uses(event):
+            yield "access(o)", "null"
+
+    def teardown_wants(event: Event) -> bool:
+        return clears(event) or event.kind in ("wait", "lock", "unlock")
+
+    def walker_wants(event: Event) -> bool:
+        return (
+            uses(event)
+            or event.kind in ("lock", "unlock")
+            or (event.kind in ("enter", "leave") and bool(event.field))
+        )
+
+    live = {FOUND[kind], ("dentry", "d_inode"), cell} | cells_of(cell[0])
+    return _overlap(
+        model,
+        clause,
+        kind,
+        _Side(method, teardown, teardown_wants, of_teardown),
+        _Side(walker.method, [walker], walker_wants, of_walker, roles),
+        "->".join(cell),
+        Builder(vfs, live),
+        debug=debug,
+        initial=((cell, "initial"),),
     )
 
 

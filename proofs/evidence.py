@@ -26,6 +26,9 @@ from .obligation import Obligation
 from .request import Exports
 from .verdict import Opinion, Result, Verdict
 
+_REMEMBERED = 2_000
+"""A proof of so many clauses at most is kept for other tables that ask the same; others are found again."""
+
 
 @dataclass
 class Evidence:
@@ -64,18 +67,19 @@ class Evidence:
         if isinstance(refutation, str):
             return replace(result, uncertified=refutation)
         name = file_stem(decision.obligation) + ".json"
-        document = certificate(
-            decision.obligation, result, refutation, decision.ways.texts, decision.witness
-        )
+        document = certificate(decision.obligation, result, refutation, decision.ways.texts, decision.witness)
         write(self.exports.certificates_folder / name, text(document))
         return replace(result, certificate=name)
 
     def _refutation(self, decision: Decision) -> Refutation | str:
         """The proof in clauses; or why there is none."""
         known = self._refutations.get(id(decision.ways))
-        if known is None:
-            known = self._refutations[id(decision.ways)] = decision.ways, self._refute(decision)
-        return known[1]
+        if known is not None:
+            return known[1]
+        found = self._refute(decision)
+        if isinstance(found, str) or len(found.clauses) <= _REMEMBERED:
+            self._refutations[id(decision.ways)] = decision.ways, found
+        return found
 
     def _refute(self, decision: Decision) -> Refutation | str:
         obligation = decision.obligation

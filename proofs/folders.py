@@ -1,7 +1,7 @@
-"""Folders of certificates and of scripts: emptied before a run, listed in an index after it.
+"""Folders of certificates and of scripts, and the index that lists what a run put there.
 
-A folder is used if it is new, empty, or has an index from before; files that nobody listed are never touched
-but by the form of their names, which end in a hash that only this tool puts there.
+A folder is used if it is new, empty, or has an index from before. When a run has come to its end, files of
+earlier ones go; they are told by their names, which end in a hash.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ SCRIPT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,180}\.[0-9a-f]{16}\.smt
 
 
 def prepare(request: Request) -> None:
-    """Make the folders of a run, without what an earlier run left there. UsageError for one that holds
-    something else; InputError where that cannot be done."""
+    """Make the folders of a run. UsageError for one that holds something else; InputError where that cannot
+    be done."""
     for folder, name in _folders(request):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / INDEX).exists() and any(folder.iterdir()):
-                raise UsageError(f"{folder} is neither empty nor a folder that this tool wrote: it has no {INDEX}")
+                raise UsageError(
+                    f"{folder} is neither empty nor a folder that this tool wrote: it has no {INDEX}"
+                )
         except OSError as error:
             raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
-        _listed(folder, name, "", "", ())  # what is interrupted from here on is a folder with an empty index
+        if not (folder / INDEX).exists():  # what is interrupted from here on may be gone on with
+            write(folder / INDEX, text(index("", "", (), {}, name)))
 
 
 def finish(request: Request, kernel: str, results: tuple[Result, ...]) -> None:
@@ -48,9 +51,7 @@ def _folders(request: Request) -> list[tuple[Path, str]]:
 
 def _listed(folder: Path, name: str, kernel: str, source: str, results: tuple[Result, ...]) -> None:
     pattern = FILE_NAME if name == "certificate" else SCRIPT_NAME
-    wanted = {
-        getattr(r, name) for r in results if name == "script" or r.verdict is Verdict.PROVED
-    } - {""}
+    wanted = {getattr(r, name) for r in results if name == "script" or r.verdict is Verdict.PROVED} - {""}
     hashes: dict[str, str] = {}
     try:
         for path in sorted(folder.iterdir()):

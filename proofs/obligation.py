@@ -151,3 +151,23 @@ def cell_of(path: str) -> tuple[str, str] | None:
         return None
     object_, member = path.rsplit("->", 1)
     return object_, member
+
+
+def plain_path(path: str) -> bool:
+    """Whether an object is reached through members alone, from a root: it is no element of a list or tree."""
+    return "[" not in path and not path.startswith(("call:", "*")) and ".next" not in path
+
+
+def last_put(program: Program, event: Event) -> bool:
+    """Whether `event` happens only where a count dropped to zero."""
+    last = {a.name for a in program.atoms if a.text.endswith("drops the last reference")}
+    defined = {a.name: a.definition for a in program.atoms if a.kind == "defined"}
+
+    def requires(name: str) -> bool:
+        return name in last or (
+            name in defined
+            and bool(defined[name])
+            and all(any(p and requires(n) for n, p in cube) for cube in defined[name])
+        )
+
+    return bool(event.guard) and all(any(p and requires(n) for n, p in cube) for cube in event.guard)

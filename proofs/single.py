@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from ..encodings.scenario import Scenario
 from ..spec.contract import Clause
-from ..spec.program import Event, Model, Program
+from ..spec.program import Atom, Event, Model, Program
 from ..spec.vfs import Vfs, VfsStep
 from .obligation import (
     Obligation,
     Question,
     assumptions,
     cell_of,
+    cells_of,
     choices_of,
     destructions,
-    freed_events,
     gaps,
+    last_put,
     missing,
     plain,
+    plain_path,
     programs_of,
     teardown_of,
 )
-from .scenarios import FOUND, SELF_ROLE, Builder, Label, Part
+from .scenarios import FOUND, ROOT, SELF_ROLE, Builder, Label, Part
 from .verdict import Result, Verdict
 
 
@@ -146,13 +149,20 @@ def _prune_locks(model: Model, clause: Clause, vfs: Vfs, program: Program) -> It
         )
 
 
+_NAMELESS = ("call:", "static:", "?")
+"""How the paths begin of objects that the reader lost sight of (an element of a list on the stack, what a
+search found): they may hang off the dentry."""
+
+
 def _prune_frees(model: Model, clause: Clause, vfs: Vfs, program: Program) -> Iterator[Question]:
     for doubt in (False, True):
 
         def destroys(event: Event, doubt: bool = doubt) -> bool:
-            if doubt:
-                return event.kind == "opaque" and event.object.startswith("dentry->") and not event.debug
-            return event.kind in ("free", "defer") and event.object.startswith("dentry->")
+            if event.kind in ("free", "defer"):
+                return event.object.startswith(_NAMELESS if doubt else "dentry->")
+            return (
+                doubt and event.kind == "opaque" and event.object.startswith("dentry->") and not event.debug
+            )
 
         def labels(event: Event, _: str, destroys: Callable[[Event], bool] = destroys) -> Iterator[Label]:
             if destroys(event):
@@ -170,13 +180,18 @@ def _prune_frees(model: Model, clause: Clause, vfs: Vfs, program: Program) -> It
             model,
             clause,
             ("d_prune",),
-            found[0].object if found else "dentry",
+            re.sub(r"^call:|\.\d+$", "", found[0].object) if found else "dentry",
             scenario,
             clause.formula,
             (program.function,),
             assumptions([program]),
-            doubt=", ".join(sorted({e.note + "()" for e in found})) if doubt else "",
+            doubt=", ".join(sorted(set(map(_unknown, found)))) if doubt else "",
         )
+
+
+def _unknown(event: Event) -> str:
+    """What of an event is not known."""
+    return f"{event.note}()" if event.kind == "opaque" else f"what {event.note} destroys"
 
 
 def _prune_const(model: Model, clause: Clause, vfs: Vfs, program: Program) -> Iterator[Question]:
@@ -258,80 +273,159 @@ def dead(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
 
 
 def double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
-    kinds = [("dentry", ("d_prune", "d_iput", "d_release"), "dentry-teardown")]
-    teardown = teardown_of(model, kinds[0][1])
-    if not teardown:
-        yield missing(model, clause, kinds[0][1])
+    found = False
+    teardown = teardown_of(model, ("d_prune", "d_iput", "d_release"))
+    if teardown:
+        found = True
+        yield from gaps(model, clause, teardown)
+        for programs in choices_of(teardown):
+            counts = _freed_paths("dentry", programs)
+            yield from _unfollowed(model, clause, programs, lambda path, counts=counts: path in counts)  # type: ignore[misc]
+            for path in sorted(counts) or ["dentry"]:
+                yield _twice(model, clause, vfs, "dentry", programs, path)
+    for kind in ("inode", "super"):
+        for programs in _teardowns(model, kind):
+            for path, frees in _freed_paths(kind, programs).items():
+                if len(frees) > 1:
+                    found = True
+                    yield _twice(model, clause, vfs, kind, programs, path, _unsure(frees))
+    if not found:
+        yield missing(model, clause, clause.binds[:3])
+
+
+_Free = tuple[Program, Event, Event]
+"""An event of a program, and what it frees: itself, or what it defers."""
+
+
+def _freed_paths(kind: str, programs: Iterable[Program]) -> dict[str, list[_Free]]:
+    """What the programs free, by access path: what hangs off the victim and is reached through members alone.
+    Of an inode or a superblock, not what goes when its last counted reference goes: several may hold one."""
+    found: dict[str, list[_Free]] = {}
+    for program in programs:
+        for event in program.events:
+            for free in destructions(event):
+                if not free.object.startswith(ROOT[kind] + "->") or "[" in free.object:
+                    continue
+                if kind != "dentry" and (
+                    not plain_path(free.object) or last_put(program, event) or last_put(program, free)
+                ):
+                    continue
+                found.setdefault(free.object, []).append((program, event, free))
+    return found
+
+
+def _teardowns(model: Model, kind: str) -> Iterator[list[Program]]:
+    """The programs of one teardown of an inode or a superblock: those of one superblock operations table, and
+    one ->kill_sb()."""
+    tables: dict[str, set[tuple[str, str]]] = {}
+    for name, function in model.facts:
+        method, at, table = name.partition("@")
+        if at:
+            tables.setdefault(table, set()).add((method, function))
+    if kind == "inode":
+        for own in tables.values():
+            yield [
+                p
+                for p in teardown_of(model, ("evict_inode", "destroy_inode", "free_inode"))
+                if (p.method, p.function) in own
+            ]
         return
-    yield from gaps(model, clause, teardown)
-    for chosen in choices_of(teardown):
-        yield from _freed_twice(model, clause, vfs, chosen)
+    for kill in teardown_of(model, ("kill_sb",)):
+        for own in tables.values() or [set[tuple[str, str]]()]:
+            yield [p for p in teardown_of(model, ("put_super",)) if (p.method, p.function) in own] + [kill]
 
 
-def _freed_twice(model: Model, clause: Clause, vfs: Vfs, teardown: list[Program]) -> Iterator[Question]:
-    frees = [
-        (p, e)
-        for p in teardown
-        for e in freed_events(p)
-        if e.object.startswith("dentry->") and "[" not in e.object
-    ]
-    counts: dict[str, int] = {}
-    for _, event in frees:
-        counts[event.object] = counts.get(event.object, 0) + 1
-    yield from _unfollowed(model, clause, teardown, lambda path: path in counts)
-    for path in sorted(counts) or ["dentry"]:
-        cell = cell_of(path)
-        live = {cell} if cell else set()
+def _unsure(frees: list[_Free]) -> str:
+    """Why a trace that frees something twice need not be one of the filesystem's: "" if it is."""
+    if len({event.source for _, event, _ in frees}) < len(frees):
+        return "a loop, whose rounds may free different objects,"
+    if any(event.kind == "defer" and event.object != free.object for _, event, free in frees):
+        return "what is freed later, and whether its pointer was NULL then,"
+    conditions = [_conditions(*free) for free in frees]
+    for i, one in enumerate(conditions):
+        for other in conditions[:i]:
+            if one - other and other - one:
+                return f"whether one of {frees[i][1].source.function}()'s conditions excludes the other"
+    return ""
 
-        def destroys(event: Event, path: str = path) -> bool:
-            return any(e.object == path for e in destructions(event))
 
-        def labels(event: Event, _: str, path: str = path) -> Iterator[Label]:
-            if event.kind == "free" and event.object == path:
-                yield "destroyed(o)", "initial"
+def _conditions(program: Program, event: Event, free: Event) -> frozenset[tuple[str, str]]:
+    """The arbitrary conditions of `program` that a free depends on: all but configuration and whether the
+    pointers are NULL that lead to what is freed."""
+    cells = cells_of(free.object)
 
-        def of_step(step: VfsStep, path: str = path) -> Iterator[Label]:
-            if step.verb == "free" and step.object == path:
-                yield "destroyed(o)", "initial"
+    def arbitrary(atom: Atom) -> bool:
+        if atom.kind != "nonnull" or atom.event is None:
+            return atom.kind == "free"
+        read = program.events[atom.event]
+        return (read.object, read.field) not in cells
 
-        def wanted(
-            event: Event,
-            destroys: Callable[[Event], bool] = destroys,
-            live: set[tuple[str, str]] = live,
-        ) -> bool:
-            return destroys(event) or (event.kind == "write" and (event.object, event.field) in live)
+    atoms = {a.name: a for a in program.atoms}
+    todo = [n for guard in (event.guard, free.guard) for cube in guard for n, _ in cube]
+    seen: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in atoms and name not in seen:
+            seen.add(name)
+            todo += [n for cube in atoms[name].definition for n, _ in cube]
+    return frozenset((program.label, n) for n in seen if arbitrary(atoms[n]))
 
-        builder = Builder(vfs, live)
-        parts: dict[str, list[Part]] = {}
-        for program in teardown:
-            parts.setdefault(program.method, []).append(
-                Part(
-                    program,
-                    SELF_ROLE,
-                    wanted,
-                    labels,
-                    program.method,
-                )
-            )
-        builder.run(
-            "dentry-teardown",
-            0,
-            parts,
-            victim="dentry",
-            found=False,
-            labels=of_step,
-            keep=lambda s: s.verb in ("call", "defer"),
+
+def _twice(
+    model: Model,
+    clause: Clause,
+    vfs: Vfs,
+    kind: str,
+    teardown: list[Program],
+    path: str,
+    unsure: str = "",
+) -> Obligation:
+    """The obligation that one teardown does not free the object at `path` twice."""
+    live = cells_of(path) if kind != "dentry" else {c for c in [cell_of(path)] if c}
+    queued = {e for p in teardown for e in p.events if e.kind == "defer" and e.object == path}
+    later = {f for e in queued for f in destructions(e) if f.object == path}
+
+    def labels(event: Event, _: str) -> Iterator[Label]:
+        # Which object it is, is settled where it is queued.
+        if (event.kind == "free" and event.object == path and event not in later) or (
+            event in queued and any(f.object == path for f in destructions(event))
+        ):
+            yield "destroyed(o)", "initial"
+
+    def of_step(step: VfsStep) -> Iterator[Label]:
+        if step.verb == "free" and step.object == path:
+            yield "destroyed(o)", "initial"
+
+    def wanted(event: Event) -> bool:
+        return any(e.object == path for e in destructions(event)) or (
+            event.kind == "write" and (event.object, event.field) in live
         )
-        yield Obligation(
-            model,
-            clause,
-            tuple(dict.fromkeys(p.method for p in teardown)),
-            path,
-            builder.scenario(),
-            clause.formula,
-            tuple(p.function for p in teardown),
-            assumptions(teardown),
-        )
+
+    builder = Builder(vfs, live)
+    parts: dict[str, list[Part]] = {}
+    for program in teardown:
+        parts.setdefault(program.method, []).append(Part(program, SELF_ROLE, wanted, labels, program.method))
+    builder.run(
+        f"{kind}-teardown",
+        0,
+        parts,
+        victim=kind,
+        features=frozenset({"default"} if any(p.method == "free_inode" for p in teardown) else ()),
+        found=False,
+        labels=of_step,
+        keep=lambda s: s.verb in ("call", "defer"),
+    )
+    return Obligation(
+        model,
+        clause,
+        tuple(dict.fromkeys(p.method for p in teardown)),
+        path,
+        builder.scenario(),
+        clause.formula,
+        tuple(p.function for p in teardown),
+        assumptions(teardown),
+        doubt=unsure,
+    )
 
 
 _TAKES = frozenset({"lock", "enter"})

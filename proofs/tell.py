@@ -76,7 +76,8 @@ def _lines(obligation: Obligation, positions: list[Position], last: int | None) 
     for index, position in enumerate(positions):
         step = position.step
         labels = _labels(position)
-        if step.kind == "read" and step.callback and step.id not in needed and (last is not None or not labels):
+        told = step.id in needed or (last is None and bool(labels))
+        if step.kind == "read" and step.callback and not told:
             continue
         if step.kind in ("lock", "unlock") and step.field == "refcount":
             event = "get" if step.kind == "lock" else "put"
@@ -134,9 +135,9 @@ def _note(obligation: Obligation, position: Position, labels: set[str], last: bo
         text = f"reads {path}: NULL"
     elif step.kind in ("read", "write") and step.note and step.note.endswith("()"):
         text = f"{verb} {path} in {step.note}"
-    if last and "access(o)" in labels and step.object == obligation.object:
+    if last and "access(o)" in labels and position.reach != "null" and step.object == obligation.object:
         text += f": {obligation.object} is freed memory"
-    if last and "null_access(o)" in labels:
+    if last and ("null_access(o)" in labels or ("access(o)" in labels and position.reach == "null")):
         text += ": through a NULL pointer"
     return text
 
@@ -152,6 +153,11 @@ def summary(obligation: Obligation, positions: list[Position]) -> str:
     clause = obligation.clause.id
     if clause.startswith("rcu-delay"):
         freed = next((p for p in positions if "destroyed(o)" in _labels(p)), last)
+        if freed.step.kind == "write":
+            return (
+                f"{_place(last)} dereferences {obligation.object} untested inside its read-side section "
+                f"after {_place(freed)} set it to NULL, no grace period between them"
+            )
         how = freed.step.note or "at once"
         return (
             f"{_place(last)} {'writes' if last.step.kind == 'write' else 'reads'} {obligation.object} "
@@ -193,6 +199,9 @@ def fix(obligation: Obligation, positions: list[Position]) -> str:
         freed = next((p for p in positions if "destroyed(o)" in _labels(p)), None)
         if freed is None or not freed.step.source.file:
             return ""
+        if freed.step.kind == "write":
+            read = next((p for p in positions if p.step.id == last.step.via), last)
+            return f"test {obligation.object}, read once, in {read.step.source.function}()"
         kind = freed.step.note.rstrip("()")
         way = {"kfree": "kfree_rcu()", "kvfree": "kvfree_rcu()", "kmem_cache_free": "call_rcu()"}.get(
             kind, "an RCU callback (call_rcu())"

@@ -44,8 +44,8 @@ class TraceStep:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one solver says of one obligation: ``unsat`` (nothing breaks the clause), ``sat``, or, where it was
-    not asked or gave up, "" and a reason."""
+    """What one solver says of one obligation: ``unsat`` (nothing breaks the clause), ``sat``, or, where it
+    was not asked or gave up, "" and a reason."""
 
     solver: str
     answer: str

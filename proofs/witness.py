@@ -62,7 +62,9 @@ SITUATIONS: dict[str, Situation] = {
         ),
         ((("null_access(o)", "use", "uses"), "nothing that was fetched is followed"),),
     ),
-    "no-blocking": Situation((), ((("blocks", "blocking call", "blocking calls"), "it calls nothing that may block"),)),
+    "no-blocking": Situation(
+        (), ((("blocks", "blocking call", "blocking calls"), "it calls nothing that may block"),)
+    ),
     "no-double-free": Situation(((_FREES, "nothing that hangs off the dentry is destroyed"),)),
     "balanced-locks": Situation(
         (
@@ -72,7 +74,8 @@ SITUATIONS: dict[str, Situation] = {
         )
     ),
     "rcu-no-store": Situation(
-        (), ((("stores(d_revalidate)", "store", "stores"), "it stores to no member of its dentry but d_time"),)
+        (),
+        ((("stores(d_revalidate)", "store", "stores"), "it stores to no member of its dentry but d_time"),),
     ),
 }
 
@@ -84,7 +87,7 @@ def present(clause: str, scenario: Scenario) -> tuple[str, ...]:
 
 
 def absent(clause: str, scenario: Scenario) -> str:
-    """What keeps the clause from being put to the test, with the numbers; "" where all that is wanted is there."""
+    """What keeps the clause from being put to the test, with numbers; "" where all that is wanted is."""
     situation, counts = _situation(clause), _counts(scenario)
     why = [text for (p, _, _), text in situation.wanted if not counts.get(p)]
     if not situation.wanted:

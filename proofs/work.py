@@ -22,11 +22,12 @@ from ..spec.vfs import vfs
 from .cache import Cache, digest
 from .pool import Phase
 from .request import NOTHING, Exports
-from .verdict import Result, TraceStep, Understood, Verdict
+from .verdict import Key, Result, TraceStep, Understood, Verdict
 
 if TYPE_CHECKING:
     from ..reader.files import Origin
     from ..reader.tree import Consulted, Tree
+    from .decide import Decisions
     from .evidence import Evidence
     from .obligation import Obligation
 
@@ -60,6 +61,7 @@ class Task:
     cache   the folder of the cache; None for none
     overlay files of the tree, as (path, text), that are read in place of those on disc
     exports what to make of each obligation beside its verdict
+    enough  stop at the first clause with a violated result that is not among these; None: decide everything
     """
 
     source: UnitName | str
@@ -73,6 +75,7 @@ class Task:
     cache: Path | None = None
     overlay: tuple[tuple[str, str | None], ...] = ()
     exports: Exports = NOTHING
+    enough: frozenset[Key] | None = None
 
     def means(self, names: tuple[str, ...], table: str) -> bool:
         """Whether a table of a filesystem with these names is one of those named."""
@@ -222,8 +225,18 @@ def answer(task: Task, tree: Tree | None) -> Iterator[Message]:
     with closing(Maker(task)) as maker:
         for head, model, _ in read:
             if task.means(head.names, head.table):
-                yield from _decide(task, store, head, model, maker)
+                for message in _decide(task, store, head, model, maker):
+                    yield message
+                    if isinstance(message, Decided) and _is_enough(task, message):
+                        return
     yield from map(Noted, notes)
+
+
+def _is_enough(task: Task, decided: Decided) -> bool:
+    """Whether the task need not be gone on with."""
+    return task.enough is not None and any(
+        r.verdict is Verdict.VIOLATED and r.key not in task.enough for r in decided.results
+    )
 
 
 def _recalled(task: Task, store: Cache | None) -> list[tuple[Head, Model, str]]:
@@ -284,13 +297,24 @@ def _keep_models(
         store.keep("units", task.source.key(task.kernel), consulted, [h.model for h, _, _ in read])
 
 
+def _decisions(task: Task) -> Decisions:
+    """What decides the obligations: one for the task or, where tasks are variants of one source, whose
+    obligations are mostly the same, one for all that the process does."""
+    from .decide import Decisions
+
+    if not task.overlay:
+        return Decisions(task.solver, task.timeout)
+    return _of_variants.setdefault((task.solver, task.timeout), Decisions(task.solver, task.timeout))
+
+
+_of_variants: dict[tuple[str, float | None], Decisions] = {}
+
+
 class Maker:
     """Makes results of obligations, and what else the task wants of them. Close it."""
 
     def __init__(self, task: Task) -> None:
-        from .decide import Decisions
-
-        self._decisions = Decisions(task.solver, task.timeout)
+        self._decisions = _decisions(task)
         self._evidence: Evidence | None = None
         if task.exports:
             from .evidence import Evidence

@@ -37,7 +37,11 @@ def known(mode: str, vfs: Vfs) -> Facts:
     """The truth of tests of the flags, or the mask, that tell a method its mode."""
     if mode == "rcu":
         mask: Facts = {("&", ("c", name), ("param", "mask")): truth for name, truth in vfs.rcu_mask.items()}
-        return {("&", ("c", "LOOKUP_RCU"), ("param", "flags")): True, **mask}
+        walking: Facts = {
+            ("&", ("c", "LOOKUP_RCU"), ("param", "flags")): True,
+            ("nonzero", NAMEIDATA.path): True,  # a walk with references may have none
+        }
+        return {**walking, **mask}
     if mode == "ref":
         return {
             ("&", ("c", "LOOKUP_RCU"), ("param", "flags")): False,

@@ -28,21 +28,23 @@ Literal = tuple[int, bool]
 """A variable and its polarity."""
 
 
-def _refuse() -> int:
+def _refuse(_a: int, _b: int, _conjunction: bool) -> int:
     raise _OverBudget
 
 
 class Bdd:
     """A manager of conditions over variables 0, 1, 2, ...; a condition is an int.
 
-    A conjunction that needs more than `budget` new nodes is replaced by what `arbitrary` returns: a new
-    variable, whose truth is that of the conjunction in every real execution.
+    A conjunction (or disjunction) that needs more than `budget` new nodes is replaced by what
+    ``instead(a, b, conjunction)`` returns, with that budget lifted: a condition that is true whenever it is.
     """
 
-    def __init__(self, arbitrary: Callable[[], int], limit: int = 1_200_000, budget: int = 100) -> None:
+    def __init__(
+        self, instead: Callable[[int, int, bool], int], limit: int = 1_200_000, budget: int = 100
+    ) -> None:
         self.limit = limit
         self.budget = budget
-        self.arbitrary = arbitrary
+        self.instead = instead
         self._until = limit
         self._nodes: list[tuple[int, int, int]] = [(1 << 30, 0, 0), (1 << 30, 1, 1)]
         self._unique: dict[tuple[int, int, int], int] = {}
@@ -109,7 +111,11 @@ class Bdd:
             return self._apply(a, b, memo, zero, unit)
         except _OverBudget:
             self._until = self.limit
-            found = memo[(a, b) if a < b else (b, a)] = self.arbitrary()
+            budget, self.budget = self.budget, self.limit
+            try:
+                found = memo[(a, b) if a < b else (b, a)] = self.instead(a, b, memo is self._and)
+            finally:
+                self.budget = budget
             return found
         finally:
             self._until = self.limit
@@ -201,14 +207,13 @@ class Bdd:
         """An irredundant sum of products of `a`: cubes of (variable, polarity), sorted. None where it has
         more than `most` cubes, or work on it outgrows the budget for that many."""
         budget, self.budget = self.budget, min(self.limit, 64 * most)
-        until = self.arbitrary
-        self.arbitrary = _refuse
+        instead, self.instead = self.instead, _refuse
         try:
             cubes, _ = self._products(a, a, {}, most)
         except _OverBudget:
             return None
         finally:
-            self.budget, self.arbitrary = budget, until
+            self.budget, self.instead = budget, instead
         return tuple(sorted(cubes))
 
     def _products(

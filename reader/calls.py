@@ -29,7 +29,6 @@ from .values import (
     Ptr,
     Sym,
     Value,
-    is_error,
     join,
     key,
     untagged,
@@ -47,7 +46,13 @@ _SPECIFIER = re.compile(
     r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|t|j|L)?([a-zA-Z%])([A-Za-z0-9]*)"
 )
 _SLEEPING = re.compile(r"GFP_(KERNEL|NOFS|NOIO|USER|HIGHUSER|TEMPORARY)|__GFP_DIRECT_RECLAIM|__GFP_RECLAIM")
+_HOLDING = frozenset({"hold", "drop"})
 _GUARDS = ("guard(", "CLASS(", "ACQUIRE(")
+_SCOPES = {"scoped_guard": 1, "scoped_class": 2}
+"""How many arguments come before those of the guard or class: its name, and that of the variable."""
+_SCOPE_BEGINS = re.compile(r"\s*((?:scoped|with)_\w+)\s*(\(.*\))\s*$", re.S)
+SCOPE_MACROS = 3
+"""How many macros that stand for one another are looked through, for scoped_guard() or scoped_class()."""
 _ATOMIC = re.compile(r"GFP_(ATOMIC|NOWAIT)")
 
 
@@ -210,11 +215,61 @@ class Calls:
         values = [x.value(a) for a in args]
         if found and x.irrelevant(found, values):
             return self._pointer(name, node)
+        return self._run(name, found, values, node)
+
+    def _run(
+        self,
+        name: str,
+        found: tuple[tuple[SourceFile, Definition], ...],
+        values: list[Multi],
+        node: tree_sitter.Node,
+    ) -> Multi:
+        """Follow function `name`, or say what it may do if that is not done; and take or drop the lock that
+        the table says it takes or drops through a holder."""
+        x = self.x
+        known = x.functions.get(name)
+        held = [e for e in known.effects if e.operation in _HOLDING] if known is not None else []
+        if known is not None:
+            for effect in (e for e in held if e.operation == "drop"):
+                self._holding(effect, values, node, TRUE, known)
         if found and x.follows(*found[0]):
-            return x.run(name, x.frame.file, values)
-        if found and x.harmless(found):
-            return self._pointer(name, node)
-        return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
+            result = x.run(name, x.frame.file, values)
+        elif found and x.harmless(found, values):
+            result = self._pointer(name, node)
+        else:
+            if any(x.hands_over(f, d) for f, d in found):
+                x.record.gap(f"{name}() is not followed, and may hand a lock over", x.where(node))
+            result = self.opaque(name, values, node, x.may_destroy(found) if found else "external")
+        if known is not None:
+            for effect in (e for e in held if e.operation == "hold"):
+                self._holding(effect, values, node, x.bdd.negate(x.truths(result, name)), known)
+        return result
+
+    def _holding(
+        self, effect: Effect, values: list[Multi], node: tree_sitter.Node, under: int, known: KernelFunction
+    ) -> None:
+        """Take or drop the lock whose holder is argument `effect.index(0)`; a holder on the stack is named by
+        its variable."""
+        x = self.x
+        x.assumed[known.name] = None
+        index = effect.index(0)
+        for g, v in x.each(values[index]) if index < len(values) else []:
+            if not isinstance(v, Ptr):
+                continue
+            local = v.path.startswith("local:")
+            x.record.emit(
+                Event(
+                    "lock" if effect.operation == "hold" else "unlock",
+                    "holder:" + v.path.split(":", 2)[2] if local else v.path,
+                    v.field,
+                    value="exclusive",
+                    source=x.where(node),
+                    via=v.via,
+                    type=v.otype,
+                    note=known.name + "()",
+                ),
+                x.bdd.conjoin(g, under),
+            )
 
     def _through(
         self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node
@@ -247,11 +302,7 @@ class Calls:
             return self._effects(known, values, [], node)
         if found and x.irrelevant(found, values):
             return self._pointer(name, node)
-        if found and x.follows(*found[0]):
-            return x.run(name, x.frame.file, values)
-        if found and x.harmless(found):
-            return self._pointer(name, node)
-        return self.opaque(name, values, node, x.may_destroy(found) if found else "external")
+        return self._run(name, found, values, node)
 
     def _candidates(self, member: str, values: list[Multi], node: tree_sitter.Node) -> Multi:
         x = self.x
@@ -423,6 +474,8 @@ class Calls:
         x = self.x
         for g, v in self._pointers(values, index):
             member = f"{v.field}.{extra}" if v.field and extra else (v.field or extra or "*")
+            if "or-null" in effect.arguments:
+                g = x.bdd.conjoin(g, x.nonzero(v))
             x.record.emit(
                 Event(
                     kind,
@@ -498,7 +551,19 @@ class Calls:
         node: tree_sitter.Node,
     ) -> Multi | None:
         index = effect.index(0)
-        return values[index] if index < len(values) else None
+        if index < len(values) or len(effect.arguments) < 2:
+            return values[index] if index < len(values) else None
+        return [(TRUE, Const(None, effect.arguments[1]))]
+
+    def _error_pointer(
+        self,
+        known: KernelFunction,
+        effect: Effect,
+        values: list[Multi],
+        args: list[tree_sitter.Node],
+        node: tree_sitter.Node,
+    ) -> Multi | None:
+        return self.x.error_pointer(values[effect.index(0)]) if values else None
 
     def _load(
         self,
@@ -755,9 +820,14 @@ class Calls:
         x = self.x
         condition = TRUE
         note = f"{known.name}() may sleep"
+        if effect.operation == "block" and effect.arguments:
+            condition = FALSE
+            for g, v in x.each(values[effect.index(0)]):
+                if not (isinstance(v, Const) and v.number == 0):
+                    condition = x.bdd.disjoin(condition, g)
         if effect.operation == "block-gfp":
             index = effect.index(0)
-            condition = FALSE
+            condition = FALSE if index < len(values) else TRUE
             for g, v in x.each(values[index]) if index < len(values) else []:
                 flags = str(key(v))
                 if not _ATOMIC.search(flags) or _SLEEPING.search(flags):
@@ -915,20 +985,11 @@ class Calls:
     ) -> Multi | None:
         x = self.x
         result = FALSE
+        text = f"IS_ERR({x.text(args[0]) if args else '?'})"
         for g, v in x.each(values[0]) if values else []:
-            bad = FALSE
-            if is_error(v):
-                bad = TRUE
-            elif isinstance(v, Const) and v.number == 0:
-                bad = TRUE if "null" in effect.arguments else FALSE
-            elif isinstance(v, (Const, Fn)) or (
-                isinstance(v, Ptr) and v.via is None and not v.path.startswith("call:")
-            ):
-                bad = FALSE
-            else:
-                bad = x.record.atom("free", ("error", key(v)), f"IS_ERR({x.text(args[0]) if args else '?'})")
-                if "null" in effect.arguments:
-                    bad = x.bdd.disjoin(bad, x.bdd.negate(x.nonzero(v)))
+            bad = x.negative(v, text)
+            if "null" in effect.arguments:
+                bad = x.bdd.disjoin(bad, x.bdd.negate(x.nonzero(v)))
             result = x.bdd.disjoin(result, x.bdd.conjoin(g, bad))
         return [(TRUE, Bool(result))]
 
@@ -1106,15 +1167,20 @@ class Calls:
         return more
 
     def scoped(self, word: str, condition: tree_sitter.Node | None, node: tree_sitter.Node) -> None:
-        """A scoped_guard() statement: its body between taking and dropping the lock; a scoped_cond_guard()
-        has a statement for when the lock is not had."""
+        """A scoped_guard() or scoped_class() statement, or a macro for one: its body between taking and
+        dropping the lock; a scoped_cond_guard() has a statement for when the lock is not had."""
         x = self.x
         inner = condition.named_children[0] if condition is not None and condition.named_children else None
         args = _flatten(inner) if inner is not None else []
-        first = 2 if word.startswith("scoped_cond") else 1
-        name = x.text(args[0]) if args else ""
+        first = 2 if word.startswith(("scoped_cond", "scoped_class")) else 1
+        name = x.text(args[0]) if args else word
+        variable = x.text(args[1]) if word == "scoped_class" and len(args) > 1 else ""
         with self.guards.scope():
-            got = self.guards.begin(name, "", [x.value(a) for a in args[first:]], node)
+            meant = self._scope_macro(word, [x.value(a) for a in args], node)
+            if meant is not None:
+                got = self.guards.begin(meant[0], "", meant[1], node)
+            else:
+                got = self.guards.begin(name, variable, [x.value(a) for a in args[first:]], node)
             if got is None:
                 x.record.gap(f"{word}({name}) is not known", x.where(node))
                 got = TRUE
@@ -1124,10 +1190,30 @@ class Calls:
             if body is not None:
                 x.statement(body)
             after, x.record.condition = x.record.condition, x.bdd.without(entry, got)
-            if first == 2 and x.record.condition != FALSE and condition is not None:
+            if word.startswith("scoped_cond") and x.record.condition != FALSE and condition is not None:
                 texts = arguments(x.frame.piece.original(condition))
                 self.expander.text(texts[1].text if len(texts) > 1 else "", x.where(node).line)
             x.record.condition = x.bdd.disjoin(after, x.record.condition)
+
+    def _scope_macro(
+        self, word: str, values: list[Multi], node: tree_sitter.Node
+    ) -> tuple[str, list[Multi]] | None:
+        """Which guard or class a macro like ``with_creds(cred)`` takes, and its arguments; None if `word` is
+        no macro for scoped_guard() or scoped_class()."""
+        x = self.x
+        for _ in range(SCOPE_MACROS):
+            found = x.scope.macro(word, x.frame.file)
+            begins = _SCOPE_BEGINS.match(found[0][1].body) if found and word not in _SCOPES else None
+            if begins is None:
+                return None
+            given = dict(zip(found[0][1].params or (), values, strict=False))
+            word, texts = begins.group(1), [a.text.strip() for a in arguments(begins.group(2))]
+            skipped = _SCOPES.get(word, 0)
+            line = x.where(node).line
+            values = [self.guards.evaluate(t, given, line) for t in texts[skipped:]]
+            if skipped:
+                return texts[0], values
+        return None
 
     def _guard(
         self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node
@@ -1241,6 +1327,7 @@ _Effect = Callable[
 
 _EFFECTS: dict[str, _Effect] = {
     "value": Calls._value,
+    "errptr": Calls._error_pointer,
     "load": Calls._load,
     "store-through": Calls._store_through,
     "exchange-through": Calls._store_through,

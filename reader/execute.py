@@ -9,7 +9,7 @@ inside loops once. Functions of the filesystem and inline functions of headers a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import tree_sitter
@@ -19,6 +19,7 @@ from ..spec.program import Event, Source
 from .bdd import FALSE, TRUE
 from .calls import Calls
 from .guards import Cleanup
+from .handover import Handover
 from .mask import CLEANUP, FREE
 from .parse import Parsed, errors
 from .pieces import pieces
@@ -94,7 +95,7 @@ class Executor:
     """Executes one method. `facts` fixes symbolic tests: ``{key: truth}``, e.g. of ``flags & LOOKUP_RCU``.
     Calls are followed down to `depth`, only where they matter to `relevance`, if there is one, and until
     `most_followed` statements were executed. `kernel` is the version whose functions are called; `unseen`
-    tells the dentries that its dput() frees at once."""
+    tells the dentries that its dput() frees at once, `handover` the functions whose locks must be known."""
 
     def __init__(
         self,
@@ -106,11 +107,13 @@ class Executor:
         most_followed: int = MAX_FOLLOWED,
         kernel: str = "",
         unseen: Unseen | None = None,
+        handover: Handover | None = None,
     ) -> None:
         self.scope = scope
         self.types = types
         self.functions = table(kernel)
         self.unseen = unseen or Unseen(scope, self.functions)
+        self.handover = handover
         self.record = Recorder()
         self.bdd = self.record.bdd
         self.facts = facts or {}
@@ -124,6 +127,8 @@ class Executor:
         self.unfollowed: dict[str, None] = {}
         self.memory: dict[tuple[str, str], Multi] = {}
         self.calls = Calls(self)
+        self._many: dict[object, Multi] = {}
+        self._errors: dict[object, Value] = {}
         self._parsed: dict[tuple[str, int], list[tuple[int, Parsed, SourceFile, Definition]]] = {}
         self._lockers: dict[tuple[str, int], bool] = {}
         self._serial = 0
@@ -131,7 +136,7 @@ class Executor:
         self.exits = 0
         """Returns, gotos and ends of execution so far: none in a statement means that all paths go on."""
         self.ends = 0
-        """Ends of execution so far: calls that do not return, assertions that may fail."""
+        """Ends of execution so far: calls that do not return, assertions, rounds not followed."""
         self._jumps = 0
 
     # -- positions ---------------------------------------------------------------------------------
@@ -166,6 +171,8 @@ class Executor:
         given = [v for value in values for _, v in value]
         if WAITS in entries or (HOLDS in entries and not any(isinstance(v, Ptr) for v in given)):
             return False
+        if self._hands_over(found, given):
+            return False
         if not any(self._leads_to_victim(v) for v in given):
             types = {v.otype or v.ctype.tag for v in given if isinstance(v, Ptr)}
             return not (
@@ -186,6 +193,16 @@ class Executor:
             )
         )
 
+    def _hands_over(self, found: tuple[tuple[SourceFile, Definition], ...], given: list[Value]) -> bool:
+        """Whether a function of the kernel's shared files is handed an object that walkers reach through a
+        member of the same name: it may destroy that, whatever `Relevance` says of the filesystem's own."""
+        assert self.relevance is not None
+        members = self.relevance.what.members
+        return any(f not in self.scope.own and not f.path.endswith(".h") for f, _ in found) and any(
+            isinstance(v, Ptr) and not v.field and v.path.rpartition("->")[2].rpartition(".")[2] in members
+            for v in given
+        )
+
     def _leads_to_victim(self, value: Value, deep: int = 0) -> bool:
         """Whether `value` may lead to what hangs off one of the VFS's objects that the method is about."""
         if isinstance(value, Sym):
@@ -203,9 +220,13 @@ class Executor:
                 held += [v for _, v in self.frames[owner].env.get(value.path.split(":", 2)[2], [])]
         return any(v != value and self._leads_to_victim(v, deep + 1) for v in held)
 
-    def harmless(self, found: tuple[tuple[SourceFile, Definition], ...]) -> bool:
+    def harmless(self, found: tuple[tuple[SourceFile, Definition], ...], values: list[Multi]) -> bool:
         """Whether none of the functions `found` destroys anything that matters, where that is asked."""
-        return self.relevance is not None and not any(self.relevance.destroys(f, d) for f, d in found)
+        return (
+            self.relevance is not None
+            and not any(self.relevance.destroys(f, d) for f, d in found)
+            and not self._hands_over(found, [v for value in values for _, v in value])
+        )
 
     def may_destroy(self, found: tuple[tuple[SourceFile, Definition], ...]) -> str:
         """What a call of one of the filesystem's functions `found` may destroy, as the value of an opaque
@@ -257,6 +278,10 @@ class Executor:
                     if inner in self.scope.own:
                         signs |= self._lock_signs(inner, inside, deep + 1)
         return signs
+
+    def hands_over(self, file: SourceFile, definition: Definition) -> bool:
+        """Whether a function may return with more locks than it was entered with, where that is asked."""
+        return self.handover is not None and self.handover.hands_over(file, definition)
 
     # -- running a function ------------------------------------------------------------------------
 
@@ -494,7 +519,8 @@ class Executor:
                 self.frame.gotos[label] = FALSE
                 for child in children[index:]:
                     self.statement(child)
-                self.frame.gotos.pop(label, None)
+                if self.frame.gotos.pop(label, FALSE) != FALSE:
+                    self.ends += 1
                 self.record.condition = self.bdd.disjoin(after, self.record.condition)
 
     def _label(self, node: tree_sitter.Node) -> None:
@@ -795,19 +821,24 @@ class Executor:
                 joined[v] = self.bdd.disjoin(joined.get(v, FALSE), g)
         scalars = [v for v in joined if isinstance(v, Sym)]
         if len(scalars) > MAX_SCALARS:
-            rest = FALSE
-            for v in scalars:
-                rest = self.bdd.disjoin(rest, joined.pop(v))
-            joined[Sym(("many", self.statements, len(self.record.atoms)))] = rest
+            self._merge_scalars(joined, scalars)
         if len(joined) > MAX_ALTERNATIVES:
-            for v in [v for v in joined if isinstance(v, Const) and v != NULL and not is_error(v)]:
-                joined[Sym(("many", self.statements))] = self.bdd.disjoin(
-                    joined.get(Sym(("many", self.statements)), FALSE), joined.pop(v)
-                )
+            constants = [v for v in joined if isinstance(v, Const) and v != NULL and not is_error(v)]
+            self._merge_scalars(joined, constants)
         self._merge_pointers(joined)
         if under != FALSE:
             joined[Bool(self.record.widen(flag))] = under
         return [(self.record.widen(g), v) for v, g in joined.items()]
+
+    def _merge_scalars(self, joined: dict[Value, int], scalars: Sequence[Value]) -> None:
+        """One scalar for many; whether it is zero, and whether negative, is still what each of them is."""
+        if scalars:
+            many = Sym(("many", self.calls.next()))
+            self._many[many.key] = [(joined[v], v) for v in scalars]
+            rest = FALSE
+            for v in scalars:
+                rest = self.bdd.disjoin(rest, joined.pop(v))
+            joined[many] = rest
 
     def _merge_pointers(self, joined: dict[Value, int]) -> None:
         """One pointer for many that were read at different times from one place. It then counts as reached
@@ -863,6 +894,8 @@ class Executor:
                 return TRUE if value.number else FALSE
             return TRUE if is_error(value) else self.record.atom("stable", ("const", value.name), value.name)
         if isinstance(value, Ptr):
+            if ("nonzero", value.path) in self.facts and not value.field:
+                return TRUE if self.facts["nonzero", value.path] else FALSE
             if value.path.startswith(("static:", "call:")) and not value.field:
                 return self.record.atom("free", ("nonzero", value.path), text)
             if value.via is None or value.field:
@@ -878,7 +911,56 @@ class Executor:
         fact = self._masked(value.key)
         if fact is not None:
             return TRUE if fact else FALSE
+        if value.key in self._many:
+            return self._either(value.key, lambda v: self.nonzero(v, text))
+        if value.key in self._errors:
+            error = self._errors[value.key]
+            return self.bdd.disjoin(self.nonzero(error, text), self.negative(error, text))
+        if value.key[0] in ("<", ">=") and len(value.key) == 3 and value.key[2] == key(NULL):
+            if value.key[0] == ">=":
+                return self.bdd.negate(self.nonzero(Sym(("<", *value.key[1:])), text))
+            if value.key[1] in self._many:
+                return self._either(value.key[1], lambda v: self.negative(v, text))
+            if value.key[1] in self._errors:
+                return self.nonzero(Sym(("err", key(self._errors[value.key[1]]))), text)
         return self.record.atom("free", ("nonzero", value.key), text)
+
+    def error_pointer(self, value: Multi) -> Multi:
+        """ERR_PTR() of `value`, which is taken to be zero or negative."""
+        result: Multi = []
+        for g, v in value:
+            if isinstance(v, (Ptr, Sym)) and key(v) not in self._errors:
+                self._errors[("err", key(v))] = v
+                v = Sym(("err", key(v)))
+            result.append((g, v))
+        return result
+
+    def _no_address(self, value: Value) -> int:
+        """The condition under which a value is what ERR_PTR() made of something that is no constant."""
+        if not isinstance(value, Sym):
+            return FALSE
+        if value.key in self._many:
+            return self._either(value.key, self._no_address)
+        return TRUE if value.key in self._errors else FALSE
+
+    def _either(self, many: object, holds: Callable[[Value], int]) -> int:
+        """The condition under which that one of the scalars merged into `many` which it is, `holds`."""
+        result = FALSE
+        for g, v in self._many[many]:
+            result = self.bdd.disjoin(result, self.bdd.conjoin(g, holds(v)))
+        return self.record.widen(result)
+
+    def negative(self, value: Value, text: str = "") -> int:
+        """The condition under which one alternative is negative, or an error instead of a pointer."""
+        if is_error(value):
+            return TRUE
+        if isinstance(value, Const) and value.number is not None:
+            return TRUE if value.number < 0 else FALSE
+        if isinstance(value, (Const, Bool, Fn)):
+            return FALSE
+        if isinstance(value, Ptr) and value.via is None and not value.path.startswith("call:"):
+            return FALSE
+        return self.nonzero(Sym(("<", key(value), key(NULL))), text)
 
     def _masked(self, symbol: tuple[object, ...]) -> bool | None:
         """Whether ``flags & BITS`` is not zero, where `facts` tell; flags may have had bits added."""
@@ -945,6 +1027,7 @@ class Executor:
 
     def load(self, address: Multi, node: tree_sitter.Node) -> Multi:
         """What stands at `address`; a read event for memory that is not the function's own."""
+        lost = FALSE
         result: Multi = []
         for g, place in self.each(address):
             if isinstance(place, Ptr) and place.path.startswith("local:"):
@@ -984,6 +1067,12 @@ class Executor:
                         g,
                     )
                 result.append((g, Sym(("at", key(place), self.text(node), len(self.record.events)))))
+                lost = self.bdd.disjoin(lost, self.bdd.conjoin(g, self._no_address(place)))
+        if lost != FALSE:
+            # Neither NULL nor an errno is an address: this is an oops.
+            self.exits += 1
+            self.ends += 1
+            self.record.condition = self.bdd.without(self.record.condition, lost)
         return self.merge(result)
 
     def _load_local(self, place: Ptr) -> Multi:

@@ -12,9 +12,10 @@ from ..spec.vfs import Vfs, vfs
 from .arguments import arguments, known
 from .bdd import FALSE, TRUE, TooLarge
 from .execute import MAX_CALLS, MAX_FOLLOWED, Executor, parameters
+from .handover import Handover
 from .methods import SUPER_METHODS, Job, Methods
 from .pieces import pieces
-from .recorder import MAX_DEFINED, Abandon
+from .recorder import MAX_DEFINED, Abandon, Pending
 from .relevance import Relevance, wanted
 from .source import Definition, SourceFile
 from .tables import Table, places
@@ -28,7 +29,8 @@ READER_VERSION = __version__
 
 REF_DEPTH = 3
 """How deep the calls of a method are followed where it holds references: there only its locks are in
-question, and functions below are taken to return with the locks that they were entered with."""
+question, and functions below are taken to return with the locks that they were entered with, unless their
+text says otherwise."""
 
 SHORT = 1500
 """Statements of a ->d_release() that is followed whole."""
@@ -65,6 +67,12 @@ def _matters(event: Event, job: Job) -> bool:
     return event.kind != "write" or event.value != "other" or event.object == "dentry"
 
 
+def _freed_cells(events: Iterable[Pending]) -> frozenset[tuple[str, str]]:
+    """The members whose pointers lead to what a teardown frees: what is stored there tells which object."""
+    paths = {e.object for p in events for e in (p.event, *p.event.then) if e.kind in ("free", "defer")}
+    return frozenset((owner, member) for owner, arrow, member in (p.rpartition("->") for p in paths) if arrow)
+
+
 class _Extractor:
     def __init__(self, tree: Tree, unit: Unit, version: str) -> None:
         self.tree = tree
@@ -75,6 +83,7 @@ class _Extractor:
         self.types = Types(self.scope)
         self.functions = table(version)
         self.unseen = Unseen(self.scope, self.functions)
+        self.handover = Handover(self.scope, self.functions)
         self.relevance: dict[bool, Relevance] = {}
 
     def models(self) -> Iterable[Model]:
@@ -218,6 +227,7 @@ class _Extractor:
             followed,
             self.version,
             self.unseen,
+            self.handover if job.mode == "ref" else None,
         )
         found = self.scope.find(job.function, "function", job.file)
         if not found or (job.function in self.functions and found[0][0] not in self.scope.own):
@@ -242,7 +252,10 @@ class _Extractor:
         try:
             if _is_teardown(job) and sum(a.kind == "defined" for a in executor.record.atoms) > MAX_DEFINED:
                 executor.record.summarise()
-            events, atoms, gaps = executor.record.finished(lambda e: _matters(e, job))
+            freed = _freed_cells(executor.record.events) if _is_teardown(job) else frozenset()
+            events, atoms, gaps = executor.record.finished(
+                lambda e: _matters(e, job) or (e.kind == "write" and (e.object, e.field) in freed)
+            )
         except TooLarge:
             events, atoms, gaps = (
                 (),

@@ -28,6 +28,7 @@ _DEFINED = re.compile(
     r"^(DEFINE_FREE|(?:DEFINE|EXTEND)_CLASS|DEFINE_GUARD(?:_COND)?|DEFINE_LOCK_GUARD_(?:0|1|1_COND))[ \t]*\(",
     re.M,
 )
+_DEFINING = re.compile("DEFINE_|EXTEND_CLASS")
 _SELF = "_T"
 _RETURNED = "_RET"
 
@@ -76,10 +77,10 @@ class Guards:
         if user.path not in self._known:
             files = [user, *self.x.scope.own, *self.x.scope.tree.headers(user.path)]
             found: dict[str, Guarded] = {}
-            for file in {f.path: f for f in files}.values():
-                if "DEFINE_" in file.text:
-                    for key, guarded in _defined(file, found):
-                        found.setdefault(key, guarded)
+            defining = [f for f in {f.path: f for f in files}.values() if _DEFINING.search(f.text)]
+            for file in (*defining, *defining):  # what extends a class may stand before it
+                for key, guarded in _defined(file, found):
+                    found.setdefault(key, guarded)
             self._known[user.path] = found
         return self._known[user.path].get(FREE + name if free else name)
 
@@ -96,10 +97,10 @@ class Guards:
         x.declare(variable, CType(guarded.tag, 1) if guarded.tag else UNKNOWN_TYPE)
         given = dict(zip(guarded.takes, values, strict=False))
         line = x.where(node).line
-        value = self._evaluate(guarded.enter, given, line) if guarded.enter else values[0] if values else []
+        value = self.evaluate(guarded.enter, given, line) if guarded.enter else values[0] if values else []
         got = TRUE
         if guarded.got:
-            held = self._evaluate(guarded.got, {**given, _RETURNED: value}, line)
+            held = self.evaluate(guarded.got, {**given, _RETURNED: value}, line)
             got = x.truths(held, f"{name} is had")
             value = values[0] if values else []
         elif guarded.takes == (_SELF,):
@@ -138,9 +139,9 @@ class Guards:
 
     def _leave(self, guarded: Guarded, frame: Frame, variable: str, line: int) -> None:
         value = frame.env.get(variable, frame.kept.get(variable, []))
-        self._evaluate(guarded.leave, {_SELF: value}, line)
+        self.evaluate(guarded.leave, {_SELF: value}, line)
 
-    def _evaluate(self, text: str, given: dict[str, Multi], line: int) -> Multi:
+    def evaluate(self, text: str, given: dict[str, Multi], line: int) -> Multi:
         """Execute C text, as if on `line`, with names bound to values; the value of its last expression."""
         x = self.x
         with self._bound(given):

@@ -51,7 +51,7 @@ _KEYWORDS = frozenset(
         alignof __attribute__ asm __asm__ __asm typeof""",
     )
 )
-_SCOPED = re.compile(r"scoped_guard$|scoped_cond_guard$|with_\w+_creds$|scoped_class$")
+_SCOPED = re.compile(r"scoped_guard$|scoped_cond_guard$|(?:scoped_)?with_(?:\w+_)?creds$|scoped_class$")
 _NUMBER = re.compile(r"(?<![\w.])(?:0[xX][0-9a-fA-F]+|0[bB][01]+|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)[uUlLfF]*\b")
 _DIGITS = re.compile(r"(?<![\w.])\d\w*")
 _RANGE = re.compile(r"\bcase\b[^;{}?]*?(\.\.\.)")

@@ -12,6 +12,7 @@ from .bdd import FALSE, TRUE, Bdd
 MAX_CUBES = 8
 MAX_SUM = 24
 MAX_NODES = 12
+MAX_PART = 4
 MAX_DEFINED = 150
 MAX_LITERALS = 16
 MAX_EVENTS = 40_000
@@ -57,7 +58,12 @@ class Recorder:
     _definitions: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.bdd = Bdd(lambda: self.fresh("a condition too large to follow"))
+        self.bdd = Bdd(self._shortened)
+
+    def _shortened(self, a: int, b: int, conjunction: bool) -> int:
+        """Both of two conditions, or either, each as an atom that is defined to be it."""
+        a, b = self.widen(a, MAX_PART), self.widen(b, MAX_PART)
+        return self.bdd.conjoin(a, b) if conjunction else self.bdd.disjoin(a, b)
 
     def emit(self, event: Event, condition: int | None = None) -> int:
         """Append `event` under the current condition (and `condition`); its index."""
@@ -113,13 +119,13 @@ class Recorder:
         """A new arbitrary condition."""
         return self.atom("free", ("fresh", len(self.atoms)), text)
 
-    def widen(self, condition: int) -> int:
-        """`condition`, or if it has grown large, a new atom that is defined to be it, with the literals that
-        it implies.
+    def widen(self, condition: int, most: int = MAX_NODES) -> int:
+        """`condition`, or if it has more than `most` nodes, a new atom that is defined to be it, with the
+        literals that it implies.
 
         The diagrams then know nothing else of it, but the program keeps the definition.
         """
-        if not self.bdd.is_large(condition, MAX_NODES):
+        if not self.bdd.is_large(condition, most):
             return condition
         if condition not in self._defined:
             index = len(self.atoms)

@@ -172,10 +172,8 @@ class _Edge:
 class Relevance:
     """What the functions of one filesystem may destroy of `what`, from their text; answers are remembered.
 
-    The kernel's shared files (fs/libfs.c and others) know nothing of a filesystem's own structures: they
-    destroy at most what they are handed. Dropping a counted reference that the function took itself
-    destroys nothing of a walker's: whoever reaches the object some other way holds another reference.
-
+    Dropping a counted reference that the function took itself destroys nothing of a walker's: whoever reaches
+    the object some other way holds another reference.
     """
 
     def __init__(
@@ -280,7 +278,8 @@ class Relevance:
                 how = COUNTED if dropped or (drops and not whole) else ""
                 if known is not None and any("rcu" in e.arguments for e in known.effects):
                     how = DELAYED
-                here = {_later(e, how) for e in here}
+                counted = {_later(e, COUNTED) for e in here} if drops else set[str]()
+                here = {_later(e, how) for e in here} | counted
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
                 later = known is not None and any(e.operation in _DEFERRING for e in known.effects)

@@ -26,7 +26,7 @@ _LATEX = {
     "…": r"\dots{}",
     "–": "--",
 }
-_BREAKS = re.compile(r"(->|::|[_/.,;:)(=-])(?=[^\s])")
+_BREAKS = re.compile(r"(->|::|[_/.,;:)(=-])(?=[^\s()])")
 _LONG = 19
 """Words longer than this may be broken, with no hyphen."""
 

@@ -111,7 +111,7 @@ _LATEX = _Style(
         "true": r"\top",
         "false": r"\bot",
     },
-    lambda op: rf"\mathbin{{\mathbf{{{LETTERS[op]}}}}}" if op in BINARY else rf"\mathbf{{{LETTERS[op]}}}\,",
+    lambda op: rf"\,\mathbf{{{LETTERS[op]}}}\," if op in BINARY else rf"\mathbf{{{LETTERS[op]}}}\,",
     _latex_predicate,
     " ",
     lambda text: f"({text})",

@@ -186,4 +186,7 @@ def result_document(r: Result) -> dict[str, Any]:
         "summary": r.summary,
         "fix": r.fix,
         "witness": r.witness,
+        "witness_trace": [asdict(s) for s in r.witness_trace],
+        "certificate": r.certificate,
+        "cross_check": [asdict(o) for o in r.cross_check],
     }

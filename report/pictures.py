@@ -244,9 +244,10 @@ def _key(trace: Sequence[TraceStep], top: float) -> tuple[list[Shape], float]:
 # ------------------------------------------------------------------------------------ the life of a dentry
 
 
-def lifecycle_picture(stages: Sequence[Stage], kernel: str) -> Picture:
+def lifecycle_picture(stages: Sequence[Stage], kernel: str, besides: Sequence[str] = ()) -> Picture:
     """The teardown of a dentry as a state diagram: a state is what others can tell of it; on the arrows
-    stands what the VFS does, in the states the callbacks that run there and the locks around them."""
+    stands what the VFS does, in the states the callbacks that run there and the locks around them. `besides`
+    are locks that some callers hold as well."""
     groups: list[list[Stage]] = []
     for stage in stages:
         if groups and groups[-1][0].state == stage.state:
@@ -286,6 +287,10 @@ def lifecycle_picture(stages: Sequence[Stage], kernel: str) -> Picture:
             top = start + drop + 10
         else:
             top = bottom + 10
+    if besides:
+        said = f"Some callers hold besides, until d_lock is dropped: {', '.join(besides)}"
+        shapes.append(Text(x, top + 12, said, "place"))
+        top += 24
     title = f"The teardown of a dentry, kernel {kernel}"
     told = "; then ".join(f"{s.step} ({_locks(s)})" for s in stages)
     return Picture(width, top, title, told, tuple(shapes))

@@ -10,7 +10,16 @@ import itertools
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from ..proofs.verdict import ClauseVerdict, Comparison, Report, Result, Verdict, clause_verdicts, tally
+from ..proofs.verdict import (
+    ClauseVerdict,
+    Comparison,
+    Opinion,
+    Report,
+    Result,
+    Verdict,
+    clause_verdicts,
+    tally,
+)
 from .coverage import coverage
 from .summary import summary, verdict_words
 from .terminal import MAX_WIDTH, Paint, plain
@@ -94,7 +103,14 @@ def block(result: Result, width: int, paint: Paint, detail: Detail = Detail.NORM
         lines += _named("bound", [result.bound], width)
         lines += _named("assumes", result.assumptions, width)
         lines += _named("not vacuous", [result.witness], width)
+        lines += _named("cross-checked", [_opinion(o) for o in result.cross_check], width)
     return lines
+
+
+def _opinion(opinion: Opinion) -> str:
+    return f"{opinion.solver} says {opinion.answer}" if opinion.answer else (
+        f"not by {opinion.solver}: {opinion.reason}"
+    )
 
 
 def told(report: Report) -> tuple[Result, ...]:

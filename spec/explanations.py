@@ -10,6 +10,9 @@ from importlib import resources
 from .modelfile import load
 from .program import Model
 
+VERSION, TABLE = "6.12", "toy_dentry_operations"
+"""The folder of the examples, and what their sources call their operations tables."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -53,5 +56,5 @@ def explanations() -> dict[str, Explanation]:
 
 def example(name: str) -> Model:
     """The model of a made-up filesystem; ModelError if it is damaged."""
-    file = resources.files("dentryproof.spec").joinpath("examples", f"{name}.json")
+    file = resources.files("dentryproof.spec").joinpath("examples", VERSION, f"{name}.{TABLE}.json")
     return load(file.read_text(encoding="utf-8"), file.name)

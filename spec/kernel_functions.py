@@ -19,6 +19,7 @@ OPERATIONS = frozenset(
     {
         "pure",
         "value",
+        "errptr",
         "load",
         "store",
         "read",
@@ -54,6 +55,8 @@ OPERATIONS = frozenset(
         "work",
         "nonnull",
         "unseen",
+        "hold",
+        "drop",
     }
 )
 

@@ -299,6 +299,9 @@ def test_json_is_what_the_schema_says(engine: Fake, capsys: pytest.CaptureFixtur
         "summary",
         "fix",
         "witness",
+        "witness_trace",
+        "certificate",
+        "cross_check",
     ]
     assert list(document["results"][0]["trace"][0]) == [
         "cpu",

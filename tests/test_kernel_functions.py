@@ -27,6 +27,7 @@ WORDS = {
     "enter": {"srcu"},
     "leave": {"srcu"},
     "wait": {"srcu"},
+    "value": {"GFP_KERNEL"},
     "returns": {
         "bool",
         "scalar",
@@ -47,6 +48,11 @@ MEMBERS = frozenset({"lock", "unlock", "trylock", "read", "write", "free"})
 OTHER_KERNELS = frozenset(
     {
         "ACCESS_ONCE",
+        "bdi_destroy",
+        "check_submounts_and_drop",
+        "default_gfp",
+        "have_submounts",
+        "strnicmp",
         "VFS_BUG_ON",
         "VFS_WARN_ON",
         "VFS_WARN_ON_ONCE",
@@ -120,6 +126,7 @@ def test_only_waits_for_a_grace_period_wait() -> None:
         "synchronize_rcu_expedited",
         "synchronize_net",
         "synchronize_srcu",
+        "bdi_destroy",
         "bdi_unregister",
         "kern_unmount_array",
     }

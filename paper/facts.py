@@ -1,0 +1,153 @@
+"""What the paper says in numbers: asked of the tool itself, or of what its own commands wrote to files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ..proofs.cache import default_folder
+from ..proofs.engine import handbook_answer, kernels, run
+from ..proofs.request import Request
+from ..proofs.verdict import Report, Result, Verdict, clause_verdicts, tally
+from ..report.pictures import trace_picture
+from ..report.tikz import tikz
+from ..spec.kernel_functions import table
+from .documents import Raw, contract_values
+from .verdicts import MARKS
+
+Note = Callable[[str], None]
+
+
+def facts(root: Path, note: Note) -> dict[str, Any]:
+    """All values of ``paper.tex.j2``; the repository is at `root`, recorded results are read from it.
+
+    `note` is told what takes long. A result that nothing recorded is left out of the paper as a whole.
+    """
+    reports = {}
+    for kernel in kernels():
+        note(f"deciding every obligation of Linux {kernel}")
+        request = Request(
+            everything=True, kernel=kernel, cache=default_folder(), jobs=len(os.sched_getaffinity(0))
+        )
+        reports[kernel] = run(request)
+    ordered = [reports[k] for k in sorted(reports, key=_number)]
+    summaries = [_summary(r) for r in ordered]
+    autofs = _autofs(ordered[0])
+    newest = ordered[-1].kernel
+    note(f"the contract for Linux {newest}")
+    contract = contract_values(handbook_answer(Request(kernel=newest)), "latex")
+    return contract | {
+        "kernels": summaries,
+        "main": summaries[-1],
+        "old": summaries[0],
+        "history": _history(ordered),
+        "coverage": [_coverage(r) for r in ordered],
+        "marks": MARKS,
+        "functions": len(table()),
+        "expected": _expected(root / "tests" / "expected"),
+        "mutation": _mutation(root / "bench" / "results"),
+        "timing": _recorded(root / "bench" / "results" / "commands.json"),
+        "solvers": _recorded(root / "bench" / "results" / "solvers.json"),
+        "certificates": _recorded(root / "bench" / "results" / "certificates.json"),
+        "autofs_picture": Raw(tikz(trace_picture(autofs.trace, "autofs", autofs.summary))),
+        "autofs_caption": autofs.summary,
+    }
+
+
+def _number(kernel: str) -> tuple[int, ...]:
+    return tuple(int(p) for p in kernel.split(".") if p.isdigit())
+
+
+def _summary(report: Report) -> dict[str, Any]:
+    """The counts of one kernel."""
+    verdicts = clause_verdicts(report.results)
+    return {
+        "kernel": report.kernel,
+        "tables": len({(v.filesystem, v.table) for v in verdicts}),
+        "obligations": sum(r.verdict is not Verdict.NOT_APPLICABLE for r in report.results),
+        "counts": tally([v.verdict for v in verdicts]),
+    }
+
+
+def _autofs(report: Report) -> Result:
+    """The violation that the mail found."""
+    found = (
+        r
+        for r in report.results
+        if (r.filesystem, r.clause, r.verdict) == ("autofs", "rcu-delay-dentry", Verdict.VIOLATED)
+    )
+    return min(found, key=lambda r: len(r.trace))
+
+
+def _history(reports: Iterable[Report]) -> list[dict[str, Any]]:
+    """Every clause that some kernel breaks, with its mark in each."""
+    reports = list(reports)
+    marks: dict[tuple[str, str, str], dict[str, str]] = {}
+    for report in reports:
+        for v in clause_verdicts(report.results):
+            mark = "debug" if v.debug_only else v.verdict.value
+            marks.setdefault((v.filesystem, v.table, v.clause), {})[report.kernel] = mark
+    rows = []
+    for key in sorted(k for k, m in marks.items() if {"violated", "debug"} & set(m.values())):
+        by = next(
+            _by(r)
+            for report in reports
+            for r in report.results
+            if (r.filesystem, r.table, r.clause) == key and r.verdict is Verdict.VIOLATED
+        )
+        found = [MARKS[marks[key][r.kernel]] if r.kernel in marks[key] else "" for r in reports]
+        rows.append({"filesystem": key[0], "table": key[1], "clause": key[2], "marks": found, "by": by})
+    return rows
+
+
+def _by(result: Result) -> str:
+    """The function whose step breaks the clause."""
+    steps = [s for s in result.trace if s.file]
+    return f"{steps[-1].function}()" if steps else ""
+
+
+def _coverage(report: Report) -> dict[str, Any]:
+    """How much of one kernel's methods was understood."""
+    parts = report.understood
+    return {
+        "kernel": report.kernel,
+        "tables": len(parts),
+        "methods": sum(u.methods for u in parts),
+        "functions": sum(u.functions for u in parts),
+        "statements": sum(u.statements for u in parts),
+        "assumed": len({name for u in parts for name in u.assumed}),
+        "unfollowed": len({name for u in parts for name in u.unfollowed}),
+    }
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def _expected(folder: Path) -> dict[str, int]:
+    """How many clauses of the models' kernels were judged by reading, and where the tool disagrees."""
+    kept = {".".join(k.split(".")[:2]) for k in kernels()} | set(kernels())
+    rows = [r for k in sorted(kept) if (p := folder / f"{k}.tsv").is_file() for r in _rows(p)]
+    wrong = len(_rows(folder / "disagreements.tsv"))
+    return {"rows": len(rows), "disagree": wrong, "agree": len(rows) - wrong}
+
+
+def _mutation(folder: Path) -> list[dict[str, Any]]:
+    """The scores of ``prove mutate``, all kernels together, by operator."""
+    totals: dict[str, Counter[str]] = {}
+    for path in sorted(folder.glob("mutation-*.tsv")) if folder.is_dir() else ():
+        for row in _rows(path):
+            count = totals.setdefault(row["operator"], Counter())
+            count.update({k: int(v) for k, v in row.items() if v.isdigit()})
+    return [{"operator": name, **count} for name, count in sorted(totals.items())]
+
+
+def _recorded(path: Path) -> Any:
+    """What a benchmark wrote; None if it was not run."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
