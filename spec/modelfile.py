@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..errors import ModelError
+from ..errors import ModelError, UsageError
 from .contract import clauses
 from .program import EVENT_KINDS, Atom, Event, Gap, Guard, Model, Program, Source
-from .vfs import every_method, vfs
+from .vfs import every_method, version, vfs
 
 FORMAT = 1
 _COVERAGE = ("followed", "assumed", "unfollowed")
@@ -317,6 +317,10 @@ class _Reader:
                 for f in sorted(places)
             ),
         )
+        try:
+            version(model.kernel)
+        except UsageError as error:
+            raise self.fail(f"field 'kernel': {error}") from None
         bound = {m for c in clauses() for m in c.binds}
         for method, function in model.slots:
             if method in bound and vfs(model.kernel).callback(method) and not model.program(method):

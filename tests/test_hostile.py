@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from test_model_schema import small
 from toys import TREE, edit, small_tree
 
+import dentryproof.proofs.vfs_check  # noqa: F401  (not imported by a thread while another one reads)
 from dentryproof.errors import DentryproofError, ModelError
 from dentryproof.proofs.engine import Request, run
 from dentryproof.proofs.verdict import Report, Verdict, clause_verdicts
@@ -271,6 +272,7 @@ def with_number(digits: int) -> str:
         pytest.param('{"a":' * 100_000, id="braces"),
         pytest.param(with_number(5_000), id="digits"),
         pytest.param(with_number(30), id="line"),
+        pytest.param(json.dumps({**small(), "kernel": ""}), id="kernel"),
         pytest.param(json.dumps(nested(20)), id="deferred"),
         pytest.param(json.dumps(small())[:-1] + ', "table": "other"}', id="twice"),
         pytest.param(json.dumps(small()).replace('"f2"', '"n0"', 1), id="atoms"),
