@@ -71,7 +71,14 @@ class Handover:
             return taken + [
                 (_lock(e, text), _SIGNS[e.operation]) for e in known.effects if e.operation in _SIGNS
             ]
-        return list(self._net(*found[0]).items()) if own else []
+        if not own:
+            return []
+        callee, definition = found[0]
+        end = closing(code, opening)
+        handed = _names(code[opening + 1 : end - 1] if end > 0 else "")
+        head = callee.code[definition.start : definition.body].partition("(")[2].rpartition(")")[0]
+        meant = dict(zip(_names(head), handed, strict=False))
+        return [(meant.get(n, n), sign) for n, sign in self._net(callee, definition).items()]
 
 
 def _lock(effect: Effect, arguments: str) -> str:
@@ -79,12 +86,17 @@ def _lock(effect: Effect, arguments: str) -> str:
     for word in effect.arguments[1:]:
         if not word.isdigit() and word not in ("shared", "zero"):
             return word
+    names, index = _names(arguments), effect.index(0)
+    return names[index] if index < len(names) else "?"
+
+
+def _names(text: str) -> list[str]:
+    """The last name of each argument, or parameter; ``?`` for one that has none."""
     parts, depth, start = [], 0, 0
-    for i, c in enumerate(arguments + ","):
+    for i, c in enumerate(text + ","):
         depth += (c in "([{") - (c in ")]}")
         if c == "," and depth == 0:
-            parts.append(arguments[start:i])
+            parts.append(text[start:i])
             start = i + 1
-    index = effect.index(0)
-    found = _NAME.search(parts[index].strip()) if index < len(parts) else None
-    return found.group(1) if found else "?"
+    found = [_NAME.search(p.strip()) for p in parts]
+    return [f.group(1) if f else "?" for f in found]
