@@ -139,7 +139,7 @@ def _expected(folder: Path) -> dict[str, int]:
 
 
 def _mutation(path: Path) -> dict[str, Any] | None:
-    """The scores of ``prove mutate`` by operator, over all kernels and filesystems; None if there are none."""
+    """The scores of ``prove mutate`` by operator, over all kernels and filesystems; None if it never ran."""
     if not path.is_file():
         return None
     rows = _rows(path)
