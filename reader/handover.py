@@ -20,6 +20,8 @@ _CALL = re.compile(r"(?<![\w.>])([a-z_]\w*)\s*\(")
 _NAME = re.compile(r"(\w+)(?:\s*\[[^\]]*\]|[)\s])*$")
 _SIGNS = {"lock": 1, "trylock": 1, "hold": 1, "unlock": -1, "drop": -1}
 _HOLDER = "a holder"
+_OF_LOCK = re.compile(r"\b(?:struct\s+(?:rw_semaphore|semaphore|mutex)|(?:raw_)?spinlock_t|rwlock_t)\b")
+"""A parameter that points to a lock: a function that takes it takes its caller's."""
 
 
 class Handover:
@@ -75,9 +77,10 @@ class Handover:
             return []
         callee, definition = found[0]
         end = closing(code, opening)
-        handed = _names(code[opening + 1 : end - 1] if end > 0 else "")
+        handed = _parts(code[opening + 1 : end - 1] if end > 0 else "")
         head = callee.code[definition.start : definition.body].partition("(")[2].rpartition(")")[0]
-        meant = dict(zip(_names(head), handed, strict=False))
+        pairs = zip(_parts(head), handed, strict=False)
+        meant = {_name(own): _name(argument) for own, argument in pairs if _OF_LOCK.search(own)}
         return [(meant.get(n, n), sign) for n, sign in self._net(callee, definition).items()]
 
 
@@ -86,17 +89,22 @@ def _lock(effect: Effect, arguments: str) -> str:
     for word in effect.arguments[1:]:
         if not word.isdigit() and word not in ("shared", "zero"):
             return word
-    names, index = _names(arguments), effect.index(0)
-    return names[index] if index < len(names) else "?"
+    parts, index = _parts(arguments), effect.index(0)
+    return _name(parts[index]) if index < len(parts) else "?"
 
 
-def _names(text: str) -> list[str]:
-    """The last name of each argument, or parameter; ``?`` for one that has none."""
+def _name(text: str) -> str:
+    """The last name of an argument, or of a parameter; ``?`` if it has none."""
+    found = _NAME.search(text.strip())
+    return found.group(1) if found else "?"
+
+
+def _parts(text: str) -> list[str]:
+    """Arguments, or parameters, as they stand."""
     parts, depth, start = [], 0, 0
     for i, c in enumerate(text + ","):
         depth += (c in "([{") - (c in ")]}")
         if c == "," and depth == 0:
             parts.append(text[start:i])
             start = i + 1
-    found = [_NAME.search(p.strip()) for p in parts]
-    return [f.group(1) if f else "?" for f in found]
+    return parts
