@@ -77,6 +77,17 @@ BAD: dict[str, Callable[[Path], None]] = {
     ),
 }
 
+WHERE = {
+    "conflict markers": "<<<<<<<",
+    "an #if without an end": "#ifdef CONFIG_A",
+    "an #endif without an #if": "#endif",
+    "a macro that opens a brace": "\tOPEN(info)",
+    "a callback that is nowhere": "toy_nowhere",
+    "a table cut off": "dentry_operations toy_dentry_operations",
+    "a byte that is no UTF-8": "\xe2",
+}
+"""What stands in the only line that the reason must name."""
+
 
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_file_makes_its_own_tables_unknown_and_no_other(what: str, tmp_path: Path) -> None:
@@ -87,8 +98,20 @@ def test_a_bad_file_makes_its_own_tables_unknown_and_no_other(what: str, tmp_pat
     report = asked(root)
     found = {v.filesystem: v.verdict for v in clause_verdicts(report.results)}
     assert found == {"rcufree": Verdict.UNKNOWN, "callrcu": Verdict.PROVED}
+    lines = (root / SOURCE).read_text(encoding="latin-1").splitlines()
+    (line,) = (n for n, text in enumerate(lines, 1) if WHERE[what] in text)
     reasons = [r.reason for r in report.results if r.verdict is Verdict.UNKNOWN]
-    assert any(SOURCE in r for r in reasons), reasons
+    assert any(re.search(rf"{re.escape(SOURCE)}:{line}\b", r) for r in reasons), reasons
+
+
+def test_what_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+    root = small_tree(tmp_path, *GOOD)
+    change(root / SOURCE, "struct toy_info {", "struct toy_info {\n\tint toy_mark;")
+    raw = (root / SOURCE).read_bytes()
+    (root / SOURCE).write_bytes(raw.replace(b"toy_mark", b"toy_\xe2mark"))
+    line = raw[: raw.index(b"toy_mark")].count(b"\n") + 1
+    reasons = [r.reason for r in asked(root).results if r.verdict is Verdict.UNKNOWN]
+    assert any(f"{SOURCE}: not UTF-8 in line {line} (byte" in r for r in reasons), reasons
 
 
 @pytest.mark.parametrize("order", [("a.c", "b.c"), ("b.c", "a.c")])
