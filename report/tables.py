@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..proofs.verdict import ContractAnswer, Kind, Overlap, OverlapAnswer, SideCheck
-from .escapes import all_visible
+from .escapes import all_visible, visible
 from .terminal import MAX_WIDTH, Paint, plain
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def render_contract(
 ) -> str:
     """``prove contract``: every clause, the callback table, the changes by kernel version if they were asked
     for, then how a tree compares."""
-    lines = [f"The contract for kernel {answer.kernel}"]
+    lines = [f"The contract for kernel {visible(answer.kernel)}"]
     for c in answer.clauses:
         lines += ["", paint("head", c.id)]
         for name, text in (

@@ -25,10 +25,23 @@ from toys import TREE, edit, small_tree
 import dentryproof.proofs.vfs_check  # noqa: F401  (not imported by a thread while another one reads)
 from dentryproof.commands.main import main
 from dentryproof.errors import DentryproofError, ModelError
+from dentryproof.mutation.mutant import Expected, Finding, Mutant, Mutation, Outcome
 from dentryproof.proofs.engine import Request, TableRow, run
-from dentryproof.proofs.verdict import Change, Comparison, Report, Understood, Verdict, clause_verdicts
+from dentryproof.proofs.verdict import (
+    Change,
+    Comparison,
+    ContractAnswer,
+    Difference,
+    Kind,
+    Report,
+    SideCheck,
+    Understood,
+    Verdict,
+    clause_verdicts,
+)
 from dentryproof.report import difference
-from dentryproof.report.tables import render_tables
+from dentryproof.report.mutation import render_mutation, render_places
+from dentryproof.report.tables import render_contract, render_tables
 from dentryproof.report.terminal import coloured
 from dentryproof.report.text import Detail, render
 from dentryproof.spec.modelfile import load
@@ -565,6 +578,25 @@ def test_a_list_gives_the_terminal_nothing_to_obey(quiet: bool) -> None:
     assert shown.count("\n") == 2
     for word in ("fs", "name", "t", "file"):
         assert f"{word}{SEEN}" in shown
+
+
+def test_what_is_said_of_a_tree_gives_the_terminal_nothing_to_obey() -> None:
+    differs = Difference(Kind.CODE, ("d_prune",), (), f"file{EVIL}", 1, f"says{EVIL}", f"states{EVIL}")
+    check = SideCheck((differs,), ((f"path{EVIL}", ("d_prune",)),), 1, f"document{EVIL}")
+    answer = ContractAnswer(f"6{EVIL}", (), ("method",), (("d_prune",),), check, (f"message{EVIL}",))
+    shown = printed(render_contract(answer, 400))
+    for word in ("6", "file", "says", "states", "path", "document", "message"):
+        assert f"{word}{SEEN}" in shown
+
+
+def test_mutants_give_the_terminal_nothing_to_obey() -> None:
+    mutant = Mutant("op", f"file{EVIL}", 1, f"f{EVIL}", f"change{EVIL}", (), Expected.MATTERS, f"why{EVIL}")
+    finding = Finding(f"fs{EVIL}", mutant, Outcome.SURVIVED, reason=f"reason{EVIL}")
+    answer = Mutation("6.12", f"tree{EVIL}", ((f"fs{EVIL}", mutant),), (finding,))
+    shown = printed(render_mutation(answer))
+    for word in ("fs", "file", "f", "change", "why", "reason", "tree"):
+        assert f"{word}{SEEN}" in shown
+    assert f"change{SEEN}" in printed(render_places(answer))
 
 
 @pytest.mark.parametrize("listing", [(), ("--list",), ("--list", "--quiet"), ("--quiet",), ("--verbose",)])
