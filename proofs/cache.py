@@ -33,8 +33,8 @@ _MOST = 256 << 20
 """No entry is longer, unpacked; one that would be is damaged."""
 _EDITIONS = 4
 """So many states of the tool keep their entries."""
-_VARIANTS = 4
-"""So many states of a tree keep their answers: a few branches that somebody goes to and fro between."""
+_VARIANTS = 256
+"""So many states of a tree keep their answers: branches that somebody goes to and fro between, a history."""
 _ABANDONED = 3600.0
 """A temporary file older than so many seconds was left by a run that was killed."""
 _FOREIGN = ("z3-solver", "pysmt", "tree-sitter", "tree-sitter-c")

@@ -141,6 +141,10 @@ class _Search:
         self.aside: dict[str, list[_Line]] = {}
         self._files: frozenset[str] = frozenset()
         self._listings: frozenset[str] = frozenset()
+        self._grown = True
+        self._watch = Watch(())
+        self._touched: dict[tuple[str, str], bool] = {}
+        self._named_paths = Watch(asked.paths) if asked.paths else None
         self._expected = 2
         self._noted: set[str] = set()
 
@@ -184,6 +188,7 @@ class _Search:
         def seen(read: Sources) -> None:
             if isinstance(read, KernelTree):
                 files, listings = read.basis()
+                self._grown = self._grown or not (files <= self._files and listings <= self._listings)
                 self._files |= files
                 self._listings |= listings
 
@@ -214,7 +219,7 @@ class _Search:
                 for i in todo:
                     self.decide(chain[i])
         found = _Line(chain, [i for i, at in enumerate(chain) if at.commit in self.states])
-        touching = self._touching(chain, Watch(self._files, self._listings))
+        touching = self._touching(chain)
         for before, after in zip([0, *found.known], found.known, strict=False):
             found.certain.append(not any(before < i < after for i in touching))
         found.candidates = len(self._candidates(chain))
@@ -224,12 +229,21 @@ class _Search:
         return len(self.states) + len(self.skipped)
 
     def _candidates(self, chain: tuple[Revision, ...]) -> list[int]:
-        watch = Watch(self.asked.paths) if self.asked.paths else Watch(self._files, self._listings)
-        return self._touching(chain, watch)
+        if not self._named_paths:
+            return self._touching(chain)
+        return [i for i in range(1, len(chain)) if self._named_paths.touched(chain[i - 1], chain[i])]
 
-    @staticmethod
-    def _touching(chain: tuple[Revision, ...], watch: Watch) -> list[int]:
-        return [i for i in range(1, len(chain)) if watch.touched(chain[i - 1], chain[i])]
+    def _touching(self, chain: tuple[Revision, ...]) -> list[int]:
+        """The commits of a line that touch what the verdicts rest on that are known by now. That grows, so
+        that what touched it once is not compared again."""
+        if self._grown:
+            self._watch, self._grown = Watch(self._files, self._listings), False
+            self._touched = {pair: True for pair, touched in self._touched.items() if touched}
+        for before, after in pairwise(chain):
+            pair = (before.commit, after.commit)
+            if pair not in self._touched:
+                self._touched[pair] = self._watch.touched(before, after)
+        return [i for i in range(1, len(chain)) if self._touched[chain[i - 1].commit, chain[i].commit]]
 
     def _todo(self, chain: tuple[Revision, ...]) -> list[int]:
         """What to try next: all candidates, or the middle ones between verdicts that differ."""

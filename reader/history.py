@@ -140,18 +140,25 @@ def _differs(before: pygit2.Object | None, after: pygit2.Object | None, node: _N
         return False
     if node.whole:
         return True
-    old, new = (_entries(o) for o in (before, after))
-    if node.names and old.keys() != new.keys():
+    if node.names and _names(before) != _names(after):
         return True
-    return any(_differs(old.get(name), new.get(name), below) for name, below in node.below.items())
+    return any(_differs(_entry(before, n), _entry(after, n), below) for n, below in node.below.items())
 
 
-def _looks(entry: pygit2.Object | None) -> tuple[str, int] | None:
-    return None if entry is None else (str(entry.id), int(entry.filemode or 0))
+def _looks(entry: pygit2.Object | None) -> tuple[object, object] | None:
+    return None if entry is None else (entry.id, entry.filemode)
 
 
-def _entries(entry: pygit2.Object | None) -> dict[str, pygit2.Object]:
-    return {str(e.name): e for e in entry} if isinstance(entry, pygit2.Tree) else {}
+def _names(entry: pygit2.Object | None) -> list[str]:
+    return [str(e.name) for e in entry] if isinstance(entry, pygit2.Tree) else []
+
+
+def _entry(folder: pygit2.Object | None, name: str) -> pygit2.Object | None:
+    """What a tree has under a name; a tree may have thousands, of which few are watched."""
+    try:
+        return folder[name] if isinstance(folder, pygit2.Tree) else None
+    except KeyError:
+        return None
 
 
 def _commit(revision: Revision) -> pygit2.Commit:

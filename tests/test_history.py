@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from test_cli import one_line
 from toys import TREE, edit, small_tree
 
 from dentryproof.commands.main import main
-from dentryproof.proofs import work
+from dentryproof.proofs import gather
 from dentryproof.proofs.history import _decided, _state, _turns
 from dentryproof.proofs.timeline import Turn
 from dentryproof.proofs.verdict import Result, Verdict
@@ -93,6 +94,17 @@ def document(capsys: pytest.CaptureFixture[str], repo: Repo, *args: str) -> dict
     return found
 
 
+def forbid_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a run fail that has anything left for workers to do."""
+    real = gather.distribute
+
+    def watched(tasks: Sequence[Any], *rest: Any) -> Any:
+        assert not tasks, "a worker was asked"
+        return real(tasks, *rest)
+
+    monkeypatch.setattr(gather, "distribute", watched)
+
+
 def turns(found: dict[str, Any], clause: str = DELAY) -> list[tuple[str, str]]:
     """(what happened, in the commit of which subject) to a clause of rcufree."""
     return [
@@ -156,17 +168,22 @@ def test_what_turned_and_turned_back_is_left_to_every(repo: Repo, capsys: pytest
 
 
 def test_a_bisection_tries_few_commits(repo: Repo, capsys: pytest.CaptureFixture[str]) -> None:
+    many(repo)
+    found = document(capsys, repo, "--from", repo.names["add"], "rcufree")
+    assert turns(found) == [("broke", "change 11")]
+    assert found["candidates"] == 16 and len(found["tried"]) <= 2 + 4
+
+
+def many(repo: Repo) -> None:
+    """rcufree changes 16 times, the eleventh change breaks it."""
     shutil.copytree(TREE / "fs/rcufree", repo.root / "fs/rcufree")
     repo.commit("add")
-    for i in range(16):
+    for i in range(1, 17):
         if i == 11:
             edit(repo.root / FREE, LATER, NOW)
         with (repo.root / FREE).open("a") as stream:
             stream.write(f"/* {i} */\n")
         repo.commit(f"change {i}")
-    found = document(capsys, repo, "--from", repo.names["add"], "rcufree")
-    assert turns(found) == [("broke", "change 11")]
-    assert found["candidates"] == 16 and len(found["tried"]) <= 2 + 4
 
 
 def test_a_merge_is_looked_into(repo: Repo, capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,14 +273,13 @@ def test_the_timeline_has_a_bar_for_each_verdict(repo: Repo, capsys: pytest.Capt
 def test_a_second_run_reads_nothing(
     repo: Repo, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    args = ("--from", grown(repo).names["start"], "rcufree")
+    many(repo)
+    args = ("--from", repo.names["change 5"], "--to", repo.names["change 12"], "--every", "rcufree")
     first = document(capsys, repo, *args)
-
-    def never(*_: object) -> None:
-        raise AssertionError("a worker was asked")
-
-    monkeypatch.setattr(work, "answer_apart", never)
+    assert turns(first) == [("broke", "change 11")] and len(first["tried"]) == 8
+    forbid_work(monkeypatch)
     assert document(capsys, repo, *args) == first
+    assert run(capsys, repo, *args, "--no-cache")[0] == 70  # it does forbid
 
 
 def test_without_a_cache_the_answer_is_the_same(repo: Repo, capsys: pytest.CaptureFixture[str]) -> None:
@@ -324,11 +340,7 @@ def test_what_is_finished_is_kept(
     grown(repo)
     status, _, err = run(capsys, repo, "--from", "HEAD~1", "rcufree")
     assert status == 2 and "touches" in err
-
-    def never(*_: object) -> None:
-        raise AssertionError("a worker was asked")
-
-    monkeypatch.setattr(work, "answer_apart", never)
+    forbid_work(monkeypatch)
     assert main(["--git", str(repo.root), "--jobs", "1", "rcufree"]) == 1
     capsys.readouterr()
 
