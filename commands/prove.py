@@ -27,6 +27,7 @@ EXAMPLES = (
 COMMANDS = (
     ("prove contract", "the clauses and the callback table of a kernel version"),
     ("prove diff", "what a change, or a patch, does to verdicts"),
+    ("prove history", "in which commit each verdict turned"),
     ("prove overlap", "which callbacks can run at the same time on one dentry"),
     ("prove explain", "what a clause says, why, a trace that breaks it, how to fix it"),
     ("prove models", "regenerate models from a kernel tree"),

@@ -13,6 +13,10 @@ class UsageError(DentryproofError):
     """The command line asks for something that does not exist."""
 
 
+class AbsentError(UsageError):
+    """What is named (a filesystem, an operations table, a clause) is not there."""
+
+
 class InputError(DentryproofError):
     """A file or folder that was named cannot be read as what it should be."""
 

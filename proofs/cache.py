@@ -33,8 +33,8 @@ _MOST = 256 << 20
 """No entry is longer, unpacked; one that would be is damaged."""
 _EDITIONS = 4
 """So many states of the tool keep their entries."""
-_VARIANTS = 4
-"""So many states of a tree keep their answers: a few branches that somebody goes to and fro between."""
+_VARIANTS = 256
+"""So many states of a tree keep their answers: branches that somebody goes to and fro between, a history."""
 _ABANDONED = 3600.0
 """A temporary file older than so many seconds was left by a run that was killed."""
 _FOREIGN = ("z3-solver", "pysmt", "tree-sitter", "tree-sitter-c")
@@ -126,6 +126,17 @@ class Cache:
 
     def recall(self, kind: str, key: str, state: State) -> Any:
         """The answer that was kept under `key` for a tree in this state; None if there is none."""
+        entry = self._holding(kind, key, state)
+        return entry.get("answer") if entry is not None else None
+
+    def basis(self, kind: str, key: str, state: State) -> tuple[frozenset[str], frozenset[str]] | None:
+        """The paths and the listings that the answer kept under `key` for a tree in this state rests on; None
+        if there is none."""
+        entry = self._holding(kind, key, state)
+        return (frozenset(entry["files"]), frozenset(entry["listings"])) if entry is not None else None
+
+    def _holding(self, kind: str, key: str, state: State) -> dict[str, Any] | None:
+        """The entry of `key` that holds for a tree in this state."""
         for name in self._named(kind, key):
             entry = self.get(kind, name)
             if (
@@ -134,7 +145,7 @@ class Cache:
                 and isinstance(entry.get("listings"), dict)
                 and state.holds(entry["files"], entry["listings"])
             ):
-                return entry.get("answer")
+                return entry
         return None
 
     def consulted(self, kind: str, key: str) -> list[list[str]]:

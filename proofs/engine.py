@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, UsageError
+from ..errors import AbsentError, InputError, UsageError
 from ..spec.contract import clauses
 from ..spec.modelfile import load
 from ..spec.program import Source
@@ -18,7 +19,7 @@ from .doubt import checked, doubted
 from .gather import Answer, Notes, gather
 from .kept import Kept, kept, kept_kernel, kept_text, kernels
 from .request import Request
-from .sources import KernelTree, given_kernel, sources
+from .sources import KernelTree, Sources, given_kernel, sources
 from .verdict import (
     ClauseEntry,
     ContractAnswer,
@@ -73,10 +74,12 @@ def clause_ids() -> tuple[str, ...]:
     return tuple(c.id for c in clauses())
 
 
-def run(request: Request) -> Report:
-    """Decide every obligation that the request asks for, `jobs` units at a time.
+def run(request: Request, seen: Callable[[Sources], None] | None = None) -> Report:
+    """Decide every obligation that the request asks for, `jobs` units at a time. `seen` is handed what was
+    read, at the end.
 
-    UsageError, InputError for what cannot be found or read; InternalError if the tool contradicts itself.
+    AbsentError for a filesystem that is not there; UsageError, InputError for what cannot be found or read;
+    InternalError if the tool contradicts itself.
     """
     started = time.monotonic()
     if not (request.filesystems or request.everything or request.module or request.given):
@@ -89,13 +92,19 @@ def run(request: Request) -> Report:
         prepare(request)
     with ThreadPoolExecutor(1) as aside:  # the workers have the other processors
         asked = aside.submit(side_check, request, kernel)
-        answers = _gathered(request, kernel, wanted)
+
+        def done(read: Sources) -> None:
+            asked.result()
+            if seen is not None:
+                seen(read)
+
+        answers = _gathered(request, kernel, wanted, done)
         side = asked.result()
     results = tuple(doubted(r, side, kernel) if side else r for a in answers for r in a.all(wanted))
     heads = [h for a in answers for h in a.heads]
     if not heads and not results and request.changed is None:
         where = request.linux if request.filesystems or request.everything else request.module
-        raise InputError(f"{where}: there is no dentry operations table in what was named")
+        raise AbsentError(f"{where}: there is no dentry operations table in what was named")
     if request.exports:
         finish(request, kernel, results)
     return Report(
@@ -155,7 +164,13 @@ def _renamed(request: Request, kernel: str) -> str:
     return f"{request.linux} is taken for {kernel}, as --kernel says; its Makefile says {own}"
 
 
-def _gathered(request: Request, kernel: str, wanted: tuple[str, ...], texts: bool = False) -> list[Answer]:
+def _gathered(
+    request: Request,
+    kernel: str,
+    wanted: tuple[str, ...],
+    done: Callable[[Sources], None] | None = None,
+    texts: bool = False,
+) -> list[Answer]:
     notes = Notes(request)
     store = Cache(request.cache, notes) if request.cache is not None else None
     names = () if request.everything else request.filesystems
@@ -172,7 +187,10 @@ def _gathered(request: Request, kernel: str, wanted: tuple[str, ...], texts: boo
         exports=request.exports,
     )
     with closing(sources(request, kernel, store)) as read:
-        return gather(request, read, task, store, notes)
+        answers = gather(request, read, task, store, notes)
+        if done is not None:
+            done(read)
+        return answers
 
 
 def list_tables(request: Request) -> tuple[TableRow, ...]:

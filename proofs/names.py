@@ -6,17 +6,17 @@ import difflib
 import fnmatch
 from collections.abc import Iterable
 
-from ..errors import UsageError
+from ..errors import AbsentError
 
 
-def unknown(kind: str, word: str, known: Iterable[str]) -> UsageError:
+def unknown(kind: str, word: str, known: Iterable[str]) -> AbsentError:
     """The error for `word`, which is no `kind`; its one line ends in the nearest names there are."""
     names = sorted(set(known))
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
     if not near and len(names) <= 12:
-        return UsageError(f"unknown {kind} {word!r}; there are: {', '.join(names) or 'none'}")
+        return AbsentError(f"unknown {kind} {word!r}; there are: {', '.join(names) or 'none'}")
     hint = f"; nearest: {', '.join(near)}" if near else ""
-    return UsageError(f"unknown {kind} {word!r}{hint}")
+    return AbsentError(f"unknown {kind} {word!r}{hint}")
 
 
 def select(kind: str, patterns: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:

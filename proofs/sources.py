@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import InputError, UsageError
+from ..errors import AbsentError, InputError, UsageError
 from ..reader.files import Origin, Revision
 from ..reader.lenders import LIBRARY
 from ..reader.state import State
@@ -187,6 +187,27 @@ class KernelTree:
         changed = self.request.changed
         return [u for u in self._named() if changed is None or self._rests_on(u, changed)]
 
+    def basis(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The paths and listings (`Consulted`) that what the request asks for rests on, once it was answered.
+
+        Where a unit left no record (it was cut off), its own folder, those of its lenders, every header and
+        what all units share. A path may be a folder, with all that is in it.
+        """
+        # A new view of the cache: other processes have written to it.
+        store = Cache(self.request.cache, lambda text: None) if self.request.cache is not None else None
+        paths, listings = {"Makefile"}, set[str]()
+        for unit in self.units():
+            name = UnitName(self.tree.root, self.tree.module, unit.key, unit.module)
+            known = store.basis("units", name.key(self.kernel), self.state) if store is not None else None
+            if known is None:
+                own = (unit.key.partition("+")[0], *unit.lenders)
+                known = frozenset((*own, "include", *LIBRARY)), frozenset()
+            paths |= known[0]
+            listings |= known[1]
+        side = store.basis("side", digest("side", self.kernel), self.state) if store is not None else None
+        paths |= side[0] if side is not None else {"include", "fs", "Documentation"}
+        return frozenset(paths), frozenset(listings)
+
     def _rests_on(self, unit: Unit, changed: frozenset[str]) -> bool:
         """Whether what the unit comes to can depend on the content of one of these paths.
 
@@ -214,7 +235,7 @@ class KernelTree:
             if not found:
                 bare = self.survey.without_table(name)
                 if bare is not None:
-                    raise UsageError(f"{name} ({bare.folder}) has no dentry operations: nothing to decide")
+                    raise AbsentError(f"{name} ({bare.folder}) has no dentry operations: nothing to decide")
                 raise unknown("filesystem", name, {n for u in self.survey.units() for n in self._names(u)})
             chosen.update({(u.module, u.key): u for u in found})
         return list(chosen.values())

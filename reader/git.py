@@ -37,18 +37,22 @@ def revision(path: Path, name: str) -> Revision:
     try:
         commit = repo.revparse_single(name).peel(pygit2.Commit)
     except (KeyError, ValueError, pygit2.GitError):
-        why = "; the clone is shallow: git fetch --unshallow brings the rest" if repo.is_shallow else ""
-        raise InputError(f"{path}: no commit {name!r}{why}") from None
+        raise InputError(f"{path}: no commit {name!r}{shallow(repo)}") from None
     return Revision(path.resolve(), str(commit.id))
+
+
+def shallow(repo: pygit2.Repository) -> str:
+    """The end of a message about a commit that is missing: what to do where the clone is shallow, else ""."""
+    return "; the clone is shallow: git fetch --unshallow brings the rest" if repo.is_shallow else ""
 
 
 def changed(before: Revision, after: Revision) -> tuple[str, ...]:
     """Paths whose content differs between two commits of one repository, sorted."""
-    deltas = _root(before).diff_to_tree(_root(after)).deltas
+    deltas = root_of(before).diff_to_tree(root_of(after)).deltas
     return tuple(sorted({p for d in deltas for p in (d.old_file.path, d.new_file.path)}))
 
 
-def _root(revision: Revision) -> pygit2.Tree:
+def root_of(revision: Revision) -> pygit2.Tree:
     """The tree of a commit. InputError where it, or the commit, is not in the repository."""
     repo = repository(revision.repository)
     try:
@@ -64,7 +68,7 @@ class GitFiles:
     """
 
     def __init__(self, revision: Revision) -> None:
-        self._root = _root(revision)
+        self._root = root_of(revision)
         self._read: dict[str, tuple[SourceFile | None, Signature | None]] = {}
         self._blobs: dict[str, pygit2.Blob | str | None] = {}
 

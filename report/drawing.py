@@ -18,7 +18,8 @@ LINE = 16
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle. Roles: ``section``, ``grace``, ``lock``, ``state``, ``callback``, ``yes``, ``no``,
-    ``unknown``, ``cause``, ``last``. `title` is what a reader who points at it, or cannot see it, is told."""
+    ``unknown``, ``cause``, ``last``, ``proved``, ``violated``. `title` is what a reader who points at it, or
+    cannot see it, is told."""
 
     x: float
     y: float

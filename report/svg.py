@@ -26,6 +26,8 @@ STYLE = """
 .dp-picture .dp-callback{fill:var(--dp-soft,#eef);stroke-dasharray:5 3}
 .dp-picture .dp-no{fill:var(--dp-paper,#fff);stroke:var(--dp-rule,#bbb)}
 .dp-picture .dp-yes{fill:var(--dp-section,#0072b2);stroke:var(--dp-rule,#bbb)}
+.dp-picture .dp-proved{fill:var(--dp-soft,#eef);stroke:var(--dp-rule,#bbb)}
+.dp-picture .dp-violated{fill:var(--dp-cause,#c04a00);stroke-width:2}
 .dp-picture text.dp-on{fill:var(--dp-paper,#fff);font-weight:700}
 .dp-picture .dp-cause{stroke:var(--dp-cause,#c04a00);stroke-width:2}
 .dp-picture .dp-last-box{stroke:var(--dp-cause,#c04a00);stroke-width:3}

@@ -23,6 +23,8 @@ PREAMBLE = r"""\usepackage{tikz}
   dpyes/.style={fill=dpsection,draw=black!30},
   dpno/.style={draw=black!30},
   dpunknown/.style={pattern=north east lines,pattern color=dpgrace,draw=black!30},
+  dpproved/.style={fill=dpsoft,draw=black!30},
+  dpviolated/.style={fill=dpcause,draw=black,line width=0.8pt},
   dpcausebox/.style={draw=dpcause,line width=0.8pt},
   dplastbox/.style={draw=dpcause,line width=1.4pt},
   dprule/.style={draw=black!25,line width=0.3pt},
