@@ -1,6 +1,6 @@
 """Times whole commands, cold processes, several runs; prints median, spread and peak memory of each.
 
-    python bench/run.py [--runs N] [--all] [TREE...]
+    python bench/run.py [--runs N] [--all] [--json FILE] [TREE...]
 
 Without trees, only what runs from the models. Each command runs without the cache, and again with a cache
 that a run before filled. Memory is that of all processes of the command together, sampled (Linux only). The
@@ -10,7 +10,9 @@ figures are for reading, nothing asserts them.
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -54,7 +56,7 @@ def commands(trees: list[Path], everything: bool) -> dict[str, list[str]]:
         "prove --all": ["--all"],
     }
     for tree in trees:
-        for name in ("autofs", "pidfs", "ceph", "nfs"):
+        for name in ("autofs", "pidfs", "ceph", "nfs", "fuse", "gfs2", "ext4", "btrfs"):
             if (tree / "fs" / name).exists() or (tree / "fs" / f"{name}.c").exists():
                 found[f"prove --linux {tree.name} {name}"] = ["--linux", str(tree), name]
         found[f"prove --linux {tree.name} --list"] = ["--linux", str(tree), "--list"]
@@ -63,8 +65,8 @@ def commands(trees: list[Path], everything: bool) -> dict[str, list[str]]:
     return found
 
 
-def show(title: str, command: list[str], runs: int) -> None:
-    """Run `command` so many times and print a line."""
+def show(title: str, command: list[str], runs: int) -> dict[str, str]:
+    """Run `command` so many times, print a line and return its figures."""
     figures = [once(command) for _ in range(runs)]
     seconds = [s for s, _ in figures]
     print(
@@ -72,22 +74,39 @@ def show(title: str, command: list[str], runs: int) -> None:
         f"{max(m for _, m in figures):8.0f}",
         flush=True,
     )
+    return {
+        "median": f"{statistics.median(seconds):.2f}",
+        "spread": f"{min(seconds):.2f}\u2013{max(seconds):.2f}",
+        "memory": f"{max(m for _, m in figures):.0f}",
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.add_argument("--all", action="store_true", help="whole trees as well")
     parser.add_argument("trees", nargs="*", type=Path)
     options = parser.parse_args()
     print(f"{'command':60} {'median s':>9} {'min':>7} {'max':>7} {'peak MB':>8}")
     for title, arguments in {"prove --version": ["--version"], "prove overlap": ["overlap"]}.items():
         show(title, [*PROVE, *arguments], options.runs)
+    rows = []
     for title, arguments in commands(options.trees, options.all).items():
         with tempfile.TemporaryDirectory() as cache:
             once([*PROVE, *arguments, "--cache-dir", cache])
-            show(title, [*PROVE, *arguments, "--no-cache"], options.runs)
-            show(f"{title}, again", [*PROVE, *arguments, "--cache-dir", cache], options.runs)
+            cold = show(title, [*PROVE, *arguments, "--no-cache"], options.runs)
+            again = show(f"{title}, again", [*PROVE, *arguments, "--cache-dir", cache], options.runs)
+            rows.append({"command": title, **cold, "again": again["median"]})
+    if options.json:
+        document = {
+            "runs": options.runs,
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+            "command": "bench/run.py",
+            "rows": rows,
+        }
+        options.json.parent.mkdir(exist_ok=True)
+        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

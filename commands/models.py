@@ -36,6 +36,7 @@ def models(
     if not (asked["linux"] or asked["git"]):
         raise UsageError("models are read from a kernel tree: give --linux DIR, or --git DIR")
     from ..proofs.engine import extract_models
+    from ..report.escapes import visible
     from ..report.output import emit, replace_file
 
     texts = with_progress(
@@ -49,5 +50,5 @@ def models(
         path = write / model.name
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, model.text)
-    emit("".join(f"{write / m.name}\n" for m in texts))
+    emit("".join(f"{visible(str(write / m.name))}\n" for m in texts))
     return 0

@@ -54,7 +54,41 @@ EPILOG = "\n\n".join(
 )
 
 
-@click.command("prove", context_settings=options.SETTINGS, epilog=EPILOG)
+SHORT = """\
+Usage: prove [OPTIONS] FILESYSTEM...     prove COMMAND ...
+
+Prove or refute that dentry callbacks keep the VFS's RCU contract.
+
+{examples}
+
+  --linux DIR     read this kernel tree, neither configured nor built
+  --git DIR       read a revision of this repository (--rev REV)
+  --all, --list   every filesystem there is; which there are
+  --clause ID     only this clause, or 'prune-*'
+  --format FORM   {forms}
+  --output FILE   to FILE; sarif:FILE writes that form as well
+  -v, -q          say more, say less
+
+Commands: {commands}
+Exit status: 0 proved, 1 violated, 2 bad input, 3 unknown
+All options: prove --help, prove COMMAND --help, man prove
+"""
+"""What ``-h`` says: fits a terminal of 24 lines and 80 columns."""
+
+
+def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        width = max(len(example) for example, _ in EXAMPLES) + 2
+        text = SHORT.format(
+            examples="\n".join(f"  {example:<{width}}{said}" for example, said in EXAMPLES),
+            forms=", ".join(FORMS),
+            commands=", ".join(name.removeprefix("prove ") for name, _ in COMMANDS),
+        )
+        click.echo(text, nl=False)
+        ctx.exit()
+
+
+@click.command("prove", context_settings=options.SETTINGS | {"help_option_names": ["--help"]}, epilog=EPILOG)
 @options.filesystems
 @options.everything
 @click.option(
@@ -138,6 +172,14 @@ EPILOG = "\n\n".join(
 )
 @options.verbose
 @options.config
+@click.option(
+    "-h",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_short_help,
+    help="Show what is used most, on one screen.",
+)
 @click.version_option(__version__, prog_name="dentryproof", message="%(prog)s %(version)s")
 def prove(
     filesystems: tuple[str, ...],

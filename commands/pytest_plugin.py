@@ -68,19 +68,21 @@ class Obligations(pytest.Collector):
 
     def collect(self) -> Iterator[pytest.Item]:
         from ..errors import DentryproofError
+        from ..report.escapes import all_visible, visible
 
         try:
             report = self._report()
         except DentryproofError as error:
-            raise pytest.UsageError(f"dentryproof: {error}") from None
+            raise pytest.UsageError(f"dentryproof: {visible(str(error))}") from None
         known = report.comparison.known if report.comparison else frozenset()
         names: dict[str, int] = {}
-        for result in report.results:
+        for found in report.results:
+            result = all_visible(found)
             name = item_name(result)
             names[name] = names.get(name, 0) + 1
             if names[name] > 1:
                 name += f"-{names[name]}"
-            yield Obligation.from_parent(self, name=name, result=result, known=result.key in known)
+            yield Obligation.from_parent(self, name=name, result=result, known=found.key in known)
 
     def _report(self) -> Report:
         """Everything that was asked for, decided."""

@@ -106,5 +106,6 @@ def fail(message: str, status: int) -> int:
 
 def say(message: str) -> None:
     """One line on stderr."""
-    line = " ".join(message.split())
-    click.echo(f"prove: {line}".encode("utf-8", "backslashreplace").decode(), err=True)
+    from ..report.escapes import visible
+
+    click.echo(f"prove: {visible(' '.join(message.split()))}", err=True)

@@ -50,7 +50,7 @@ def facts(root: Path, note: Note) -> dict[str, Any]:
         "marks": MARKS,
         "functions": len(table()),
         "expected": _expected(root / "tests" / "expected"),
-        "mutation": _mutation(root / "bench" / "results"),
+        "mutation": _mutation(root / "bench" / "mutation.tsv"),
         "timing": _recorded(root / "bench" / "results" / "commands.json"),
         "solvers": _recorded(root / "bench" / "results" / "solvers.json"),
         "certificates": _recorded(root / "bench" / "results" / "certificates.json"),
@@ -138,14 +138,22 @@ def _expected(folder: Path) -> dict[str, int]:
     return {"rows": len(rows), "disagree": wrong, "agree": len(rows) - wrong}
 
 
-def _mutation(folder: Path) -> list[dict[str, Any]]:
-    """The scores of ``prove mutate``, all kernels together, by operator."""
+def _mutation(path: Path) -> dict[str, Any] | None:
+    """The scores of ``prove mutate`` by operator, over all kernels and filesystems; None if it never ran."""
+    if not path.is_file():
+        return None
+    rows = _rows(path)
     totals: dict[str, Counter[str]] = {}
-    for path in sorted(folder.glob("mutation-*.tsv")) if folder.is_dir() else ():
-        for row in _rows(path):
-            count = totals.setdefault(row["operator"], Counter())
-            count.update({k: int(v) for k, v in row.items() if v.isdigit()})
-    return [{"operator": name, **count} for name, count in sorted(totals.items())]
+    for row in rows:
+        totals.setdefault(row["operator"], Counter()).update({k: int(row[k]) for k in OUTCOMES})
+    return {
+        "filesystems": len({(r["kernel"], r["filesystem"]) for r in rows}),
+        "rows": [{"operator": name, **count} for name, count in sorted(totals.items())],
+    }
+
+
+OUTCOMES = ("mutants", "killed", "unknown", "masked", "equivalent", "explained", "survived")
+"""The columns of numbers of bench/mutation.tsv."""
 
 
 def _recorded(path: Path) -> Any:

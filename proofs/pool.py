@@ -10,6 +10,7 @@ yields reaches the parent as it comes. A `Phase` is no part of the answer: it st
 
 from __future__ import annotations
 
+import gc
 import importlib
 import math
 import os
@@ -210,6 +211,10 @@ class _Worker:
 # -- in the worker -------------------------------------------------------------------------------------
 
 
+_COLLECT = (5_000, 10, 10)
+"""When a worker looks for cycles: a reader makes millions of small objects, hardly any in a cycle."""
+
+
 def serve(descriptor: int, answer: str, limits: Limits) -> None:
     """The worker's whole life: tasks come in and answers go out through the pipe at `descriptor`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -219,6 +224,7 @@ def serve(descriptor: int, answer: str, limits: Limits) -> None:
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, tasks), daemon=True).start()
     module, _, name = answer.partition(":")
+    gc.set_threshold(*_COLLECT)
     while True:
         ended = _attempt(module, name, tasks.get(), pipe, limits)
         pipe.send(ended)

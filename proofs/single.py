@@ -288,7 +288,8 @@ def double_free(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             for path, frees in _freed_paths(kind, programs).items():
                 if len(frees) > 1:
                     found = True
-                    yield _twice(model, clause, vfs, kind, programs, path, _unsure(frees))
+                    doubt = _unsure(frees) or _unpaired(model, frees)
+                    yield _twice(model, clause, vfs, kind, programs, path, doubt)
     if not found:
         yield missing(model, clause, clause.binds[:3])
 
@@ -333,6 +334,14 @@ def _teardowns(model: Model, kind: str) -> Iterator[list[Program]]:
     for kill in teardown_of(model, ("kill_sb",)):
         for own in tables.values() or [set[tuple[str, str]]()]:
             yield [p for p in teardown_of(model, ("put_super",)) if (p.method, p.function) in own] + [kill]
+
+
+def _unpaired(model: Model, frees: list[_Free]) -> str:
+    """Why methods that free the same need not be those of one superblock: "" if they are."""
+    methods = {p.method for p, _, _ in frees}
+    if methods == {"put_super", "kill_sb"} and len(teardown_of(model, ("kill_sb",))) > 1:
+        return "which ->kill_sb() goes with which ->put_super()"
+    return ""
 
 
 def _unsure(frees: list[_Free]) -> str:

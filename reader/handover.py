@@ -20,6 +20,8 @@ _CALL = re.compile(r"(?<![\w.>])([a-z_]\w*)\s*\(")
 _NAME = re.compile(r"(\w+)(?:\s*\[[^\]]*\]|[)\s])*$")
 _SIGNS = {"lock": 1, "trylock": 1, "hold": 1, "unlock": -1, "drop": -1}
 _HOLDER = "a holder"
+_OF_LOCK = re.compile(r"\b(?:struct\s+(?:rw_semaphore|semaphore|mutex)|(?:raw_)?spinlock_t|rwlock_t)\b")
+"""A parameter that points to a lock: a function that takes it takes its caller's."""
 
 
 class Handover:
@@ -71,7 +73,15 @@ class Handover:
             return taken + [
                 (_lock(e, text), _SIGNS[e.operation]) for e in known.effects if e.operation in _SIGNS
             ]
-        return list(self._net(*found[0]).items()) if own else []
+        if not own:
+            return []
+        callee, definition = found[0]
+        end = closing(code, opening)
+        handed = _parts(code[opening + 1 : end - 1] if end > 0 else "")
+        head = callee.code[definition.start : definition.body].partition("(")[2].rpartition(")")[0]
+        pairs = zip(_parts(head), handed, strict=False)
+        meant = {_name(own): _name(argument) for own, argument in pairs if _OF_LOCK.search(own)}
+        return [(meant.get(n, n), sign) for n, sign in self._net(callee, definition).items()]
 
 
 def _lock(effect: Effect, arguments: str) -> str:
@@ -79,12 +89,22 @@ def _lock(effect: Effect, arguments: str) -> str:
     for word in effect.arguments[1:]:
         if not word.isdigit() and word not in ("shared", "zero"):
             return word
+    parts, index = _parts(arguments), effect.index(0)
+    return _name(parts[index]) if index < len(parts) else "?"
+
+
+def _name(text: str) -> str:
+    """The last name of an argument, or of a parameter; ``?`` if it has none."""
+    found = _NAME.search(text.strip())
+    return found.group(1) if found else "?"
+
+
+def _parts(text: str) -> list[str]:
+    """Arguments, or parameters, as they stand."""
     parts, depth, start = [], 0, 0
-    for i, c in enumerate(arguments + ","):
+    for i, c in enumerate(text + ","):
         depth += (c in "([{") - (c in ")]}")
         if c == "," and depth == 0:
-            parts.append(arguments[start:i])
+            parts.append(text[start:i])
             start = i + 1
-    index = effect.index(0)
-    found = _NAME.search(parts[index].strip()) if index < len(parts) else None
-    return found.group(1) if found else "?"
+    return parts

@@ -279,7 +279,9 @@ class Relevance:
                 how = COUNTED if dropped or (drops and not whole) else ""
                 if known is not None and any("rcu" in e.arguments for e in known.effects):
                     how = DELAYED
-                counted = {_later(e, COUNTED) for e in here - {WAITS}} if drops else set[str]()
+                counted = set[str]()
+                if drops and how != DELAYED and known is not None and not _of_unseen(known):
+                    counted = {_later(e, COUNTED) for e in here - {WAITS}}
                 here = {_later(e, how) for e in here} | counted
                 passed = any(_parameter(a, code) for a in arguments)
                 handed = self._handing(arguments, code, file)
@@ -658,6 +660,11 @@ def _declared(name: str) -> re.Pattern[str]:
 
 
 _MARKS = re.compile(r"[,()\[\]{}]")
+
+
+def _of_unseen(known: KernelFunction) -> bool:
+    """Whether what a function frees is a dentry that no walk can have seen: `unseen.py` tells which."""
+    return any("unseen" in e.arguments for e in known.effects)
 
 
 def _arguments(text: str) -> list[str]:

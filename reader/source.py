@@ -162,7 +162,8 @@ class SourceFile:
         try:
             self.text = self.raw.decode("utf-8")
         except UnicodeDecodeError as error:
-            self.problem = self.problem or f"not UTF-8 at byte {error.start}"
+            line = self.raw.count(b"\n", 0, error.start) + 1
+            self.problem = self.problem or f"not UTF-8 in line {line} (byte {error.start})"
             self.text = self.raw.decode("latin-1")
         if "\r\n" in self.text:
             self.text = self.text.replace("\\\r\n", " \\\n").replace("\r\n", " \n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..proofs.verdict import Change, Report, Verdict
+from .escapes import all_visible
 from .summary import verdict_words
 from .terminal import MAX_WIDTH, Paint, plain
 from .text import block, told
@@ -15,6 +16,7 @@ def render(
 ) -> str:
     """What turned, one line a clause or obligation, what is worse first; then traces and reasons of what is
     new or worse. With `quiet` the lines alone. Ends in a newline unless empty."""
+    before, after = all_visible(before), all_visible(after)
     changes = after.comparison.changes if after.comparison is not None else ()
     lines = [turned(c, paint) for c in sorted(changes, key=lambda c: not c.worse)]
     if quiet:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer")
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -72,3 +76,27 @@ def _plain(text: str) -> str:
 def printable(text: str) -> str:
     """`text` for HTML and SVG before their own escaping: control characters are told, not obeyed."""
     return _plain(text)
+
+
+def visible(text: str) -> str:
+    """`text` for a terminal, on one line: what a terminal would obey, and what cannot be seen, is written
+    as in a string of Python (``\\x1b``, ``\\u202e``)."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def all_visible(answer: Answer) -> Answer:
+    """An answer, or a tuple, set or dictionary in one, with each of its strings made `visible`."""
+    found: Any = answer
+    if isinstance(found, str):
+        found = visible(found)
+    elif isinstance(found, (tuple, frozenset)):
+        found = type(found)(map(all_visible, found))
+    elif isinstance(found, dict):
+        found = {all_visible(k): all_visible(v) for k, v in found.items()}
+    elif is_dataclass(found) and not isinstance(found, type):
+        old = {f.name: getattr(found, f.name) for f in fields(found)}
+        new = {name: all_visible(value) for name, value in old.items()}
+        found = replace(found, **new) if new != old else found
+    return found  # type: ignore[no-any-return]

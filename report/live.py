@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from .escapes import visible
 from .terminal import is_terminal
 
 if TYPE_CHECKING:
@@ -59,5 +60,5 @@ class Progress:
             self._live.start()
         for task in self._bar.task_ids:
             self._bar.update(task, completed=self.done)
-        lines = [Text(f"  {what}", no_wrap=True, overflow="ellipsis") for what in doing]
+        lines = [Text(f"  {visible(what)}", no_wrap=True, overflow="ellipsis") for what in doing]
         self._live.update(Group(self._bar, *lines), refresh=False)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..mutation.mutant import Finding, Mutant, Mutation, Outcome, count
+from .escapes import all_visible
 from .json import envelope
 from .tables import aligned
 from .terminal import Paint, plain
@@ -22,6 +23,7 @@ _TITLES = {
 def render_mutation(answer: Mutation, paint: Paint = plain, verbose: bool = False) -> str:
     """``prove mutate``: the score by operator and by filesystem, and what was not killed, place by place;
     with `verbose` what was killed too, and by which clause."""
+    answer = all_visible(answer)
     found = answer.findings
     lines = [f"kernel {answer.kernel}, {answer.tree}", ""]
     lines += _score("operator", found, lambda f: f.mutant.operator, paint)
@@ -48,6 +50,7 @@ def render_mutation(answer: Mutation, paint: Paint = plain, verbose: bool = Fals
 
 def render_places(answer: Mutation, paint: Paint = plain) -> str:
     """``prove mutate --list``: one line a mutant."""
+    answer = all_visible(answer)
     cells = [["filesystem", "operator", "place", "function", "expected", "change"]]
     cells += [
         [fs, m.operator, f"{m.file}:{m.line}", f"{m.function} #{m.number}", m.expected.value, m.change]

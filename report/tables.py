@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..proofs.verdict import ContractAnswer, Kind, Overlap, OverlapAnswer, SideCheck
+from .escapes import all_visible, visible
 from .terminal import MAX_WIDTH, Paint, plain
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def aligned(rows: Sequence[Sequence[str]], paint: Paint = plain) -> list[str]:
 def render_tables(rows: Sequence[TableRow], paint: Paint = plain, quiet: bool = False) -> str:
     """``prove --list``: each operations table, and where each of its callbacks is defined; if `quiet`, the
     tables alone, one a line."""
-    return _table_lines(rows, paint) if quiet else _table_blocks(rows, paint)
+    shown = all_visible(tuple(rows))
+    return _table_lines(shown, paint) if quiet else _table_blocks(shown, paint)
 
 
 def _table_blocks(rows: Sequence[TableRow], paint: Paint) -> str:
@@ -58,7 +60,7 @@ def render_contract(
 ) -> str:
     """``prove contract``: every clause, the callback table, the changes by kernel version if they were asked
     for, then how a tree compares."""
-    lines = [f"The contract for kernel {answer.kernel}"]
+    lines = [f"The contract for kernel {visible(answer.kernel)}"]
     for c in answer.clauses:
         lines += ["", paint("head", c.id)]
         for name, text in (
@@ -84,8 +86,8 @@ def render_contract(
             lines += _wrapped(f"{kernel:<8}{what}", width, " " * 8)
         lines += [] if changes else ["none"]
     if answer.check is not None:
-        lines += ["", *_compared(answer.check, width, paint)]
-    lines += [line for m in answer.messages for line in ("", *_wrapped(f"note: {m}", width))]
+        lines += ["", *_compared(all_visible(answer.check), width, paint)]
+    lines += [line for m in all_visible(answer.messages) for line in ("", *_wrapped(f"note: {m}", width))]
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ from ..proofs.verdict import (
     tally,
 )
 from .coverage import coverage
+from .escapes import all_visible
 from .summary import summary, verdict_words
 from .terminal import MAX_WIDTH, Paint, plain
 from .trace import draw, held
@@ -48,6 +49,7 @@ def render(
     statistics: bool = False,
 ) -> str:
     """The whole report, with how much was understood if `statistics`; ends in a newline unless empty."""
+    report = all_visible(report)
     shown = told(report)
     if detail is Detail.QUIET:
         lines = [one_line(r, paint) for r in shown if r.verdict in _shown(detail)]

@@ -542,3 +542,11 @@ def test_the_help_names_every_option_of_the_specified_command_line(
         *(f"prove {name}" for name in cli.COMMANDS),
     ):
         assert option in shown, option
+
+
+def test_short_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["-h"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert all(name in text for name in cli.COMMANDS) and "prove --help" in text

@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sample_report import PROVED, UNKNOWN, VIOLATED, report
 from test_model_schema import small
 from toys import TREE, edit, small_tree
 
 import dentryproof.proofs.vfs_check  # noqa: F401  (not imported by a thread while another one reads)
+from dentryproof.commands.main import main
 from dentryproof.errors import DentryproofError, ModelError
-from dentryproof.proofs.engine import Request, run
-from dentryproof.proofs.verdict import Report, Verdict, clause_verdicts
+from dentryproof.mutation.mutant import Expected, Finding, Mutant, Mutation, Outcome
+from dentryproof.proofs.engine import Request, TableRow, run
+from dentryproof.proofs.verdict import (
+    Change,
+    Comparison,
+    ContractAnswer,
+    Difference,
+    Kind,
+    Report,
+    SideCheck,
+    Understood,
+    Verdict,
+    clause_verdicts,
+)
+from dentryproof.report import difference
+from dentryproof.report.mutation import render_mutation, render_places
+from dentryproof.report.tables import render_contract, render_tables
+from dentryproof.report.terminal import coloured
+from dentryproof.report.text import Detail, render
 from dentryproof.spec.modelfile import load
 
 DENTRY = "rcu-delay-dentry"
@@ -69,6 +90,17 @@ BAD: dict[str, Callable[[Path], None]] = {
     ),
 }
 
+WHERE = {
+    "conflict markers": "<<<<<<<",
+    "an #if without an end": "#ifdef CONFIG_A",
+    "an #endif without an #if": "#endif",
+    "a macro that opens a brace": "\tOPEN(info)",
+    "a callback that is nowhere": "toy_nowhere",
+    "a table cut off": "dentry_operations toy_dentry_operations",
+    "a byte that is no UTF-8": "\xe2",
+}
+"""What stands in the only line that the reason must name."""
+
 
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_file_makes_its_own_tables_unknown_and_no_other(what: str, tmp_path: Path) -> None:
@@ -79,8 +111,20 @@ def test_a_bad_file_makes_its_own_tables_unknown_and_no_other(what: str, tmp_pat
     report = asked(root)
     found = {v.filesystem: v.verdict for v in clause_verdicts(report.results)}
     assert found == {"rcufree": Verdict.UNKNOWN, "callrcu": Verdict.PROVED}
+    lines = (root / SOURCE).read_text(encoding="latin-1").splitlines()
+    (line,) = (n for n, text in enumerate(lines, 1) if WHERE[what] in text)
     reasons = [r.reason for r in report.results if r.verdict is Verdict.UNKNOWN]
-    assert any(SOURCE in r for r in reasons), reasons
+    assert any(re.search(rf"{re.escape(SOURCE)}:{line}\b", r) for r in reasons), reasons
+
+
+def test_what_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+    root = small_tree(tmp_path, *GOOD)
+    change(root / SOURCE, "struct toy_info {", "struct toy_info {\n\tint toy_mark;")
+    raw = (root / SOURCE).read_bytes()
+    (root / SOURCE).write_bytes(raw.replace(b"toy_mark", b"toy_\xe2mark"))
+    line = raw[: raw.index(b"toy_mark")].count(b"\n") + 1
+    reasons = [r.reason for r in asked(root).results if r.verdict is Verdict.UNKNOWN]
+    assert any(f"{SOURCE}: not UTF-8 in line {line} (byte" in r for r in reasons), reasons
 
 
 @pytest.mark.parametrize("order", [("a.c", "b.c"), ("b.c", "a.c")])
@@ -441,6 +485,161 @@ def test_an_interrupt_of_what_runs_in_this_process_says_nothing() -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, out, err.strip()) == (130, "", "")
+
+
+# -- what a terminal would obey --------------------------------------------------------------------------
+
+EVIL = "\x1b[2J\x1b]0;x\x07\x9b31m\u202e\u2066\0\r\n\u2028"
+SEEN = r"\x1b[2J\x1b]0;x\x07\x9b31m\u202e\u2066\x00\r\n\u2028"
+
+
+def printed(text: str) -> str:
+    """`text`, in which there is nothing that a terminal would obey but the ends of lines."""
+    assert text.replace("\n", "").isprintable(), ascii(text)
+    return text
+
+
+def evil_report() -> Report:
+    """A report each string of which is out to take over the terminal."""
+    results = tuple(
+        replace(
+            r,
+            filesystem=f"fs{EVIL}",
+            table=f"table{EVIL}",
+            callbacks=(f"method{EVIL}",),
+            object=f"object{EVIL}",
+            reason=f"reason{EVIL}",
+            summary=f"summary{EVIL}",
+            fix=f"fix{EVIL}",
+            bound=f"bound{EVIL}",
+            core=(f"core{EVIL}",),
+            assumptions=(f"assumption{EVIL}",),
+            witness=f"witness{EVIL}",
+            trace=tuple(
+                replace(
+                    s, function=f"function{EVIL}", file=f"file{EVIL}", object=f"on{EVIL}", note=f"n{EVIL}"
+                )
+                for s in r.trace
+            ),
+        )
+        for r in (VIOLATED, UNKNOWN, PROVED)
+    )
+    change = Change(
+        f"fs{EVIL}",
+        "t",
+        "null-inode",
+        (f"m{EVIL}",),
+        f"o{EVIL}",
+        before=None,
+        after=Verdict.VIOLATED,
+        debug_only=False,
+        worse=True,
+    )
+    return replace(
+        report(*results),
+        kind="tree",
+        location=f"folder{EVIL}",
+        messages=(f"message{EVIL}",),
+        understood=(Understood(f"fs{EVIL}", f"t{EVIL}", 1, 1, 1, (), (f"call{EVIL}",), (f"gap{EVIL}",)),),
+        comparison=Comparison(f"base{EVIL}", (change,), frozenset()),
+    )
+
+
+@pytest.mark.parametrize("detail", Detail)
+@pytest.mark.parametrize("width", [40, 200])
+def test_a_report_gives_the_terminal_nothing_to_obey(detail: Detail, width: int) -> None:
+    shown = printed(render(evil_report(), detail, width, statistics=True))
+    for word in ("fs", "table", "method", "object", "summary", "reason"):
+        assert f"{word}{SEEN}" in shown
+    if detail is Detail.QUIET:
+        assert shown.count("\n") == 2
+    else:
+        for word in ("folder", "message", "gap", "call", "base", "fix"):
+            assert f"{word}{SEEN}" in shown
+
+
+def test_the_only_control_sequences_are_those_of_colours() -> None:
+    shown = render(evil_report(), Detail.VERBOSE, 200, coloured, statistics=True)
+    assert "\x1b[1;31m" in shown
+    printed(re.sub(r"\x1b\[[0-9;]*m", "", shown))
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_difference_gives_the_terminal_nothing_to_obey(quiet: bool) -> None:
+    shown = printed(difference.render(evil_report(), evil_report(), quiet))
+    assert f"fs{SEEN}: t, null-inode: new" in shown
+    assert f"from base{SEEN}" in shown or quiet
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_list_gives_the_terminal_nothing_to_obey(quiet: bool) -> None:
+    row = TableRow(f"fs{EVIL}", (f"name{EVIL}",), f"t{EVIL}", f"file{EVIL}", 1, (("d_prune", f"f{EVIL}"),))
+    shown = printed(render_tables((row,), quiet=quiet))
+    assert shown.count("\n") == 2
+    for word in ("fs", "name", "t", "file"):
+        assert f"{word}{SEEN}" in shown
+
+
+def test_what_is_said_of_a_tree_gives_the_terminal_nothing_to_obey() -> None:
+    differs = Difference(Kind.CODE, ("d_prune",), (), f"file{EVIL}", 1, f"says{EVIL}", f"states{EVIL}")
+    check = SideCheck((differs,), ((f"path{EVIL}", ("d_prune",)),), 1, f"document{EVIL}")
+    answer = ContractAnswer(f"6{EVIL}", (), ("method",), (("d_prune",),), check, (f"message{EVIL}",))
+    shown = printed(render_contract(answer, 400))
+    for word in ("6", "file", "says", "states", "path", "document", "message"):
+        assert f"{word}{SEEN}" in shown
+
+
+def test_mutants_give_the_terminal_nothing_to_obey() -> None:
+    mutant = Mutant("op", f"file{EVIL}", 1, f"f{EVIL}", f"change{EVIL}", (), Expected.MATTERS, f"why{EVIL}")
+    finding = Finding(f"fs{EVIL}", mutant, Outcome.SURVIVED, reason=f"reason{EVIL}")
+    answer = Mutation("6.12", f"tree{EVIL}", ((f"fs{EVIL}", mutant),), (finding,))
+    shown = printed(render_mutation(answer))
+    for word in ("fs", "file", "f", "change", "why", "reason", "tree"):
+        assert f"{word}{SEEN}" in shown
+    assert f"change{SEEN}" in printed(render_places(answer))
+
+
+@pytest.mark.parametrize("listing", [(), ("--list",), ("--list", "--quiet"), ("--quiet",), ("--verbose",)])
+def test_a_name_in_source_is_shown_and_not_obeyed(
+    listing: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = small_tree(tmp_path / "\x1b[2Jtree", "rcufree")
+    change(root / SOURCE, '.name = "rcufree"', '.name = "rcu\x1b[2J\u202efree"')
+    change(root / SOURCE, "kfree_rcu(info, rcu)", "kfree(info)")
+    main(["--all", "--linux", str(root), "--clause", DENTRY, "--no-cache", *listing])
+    out, err = capsys.readouterr()
+    assert r"rcu\x1b[2J\u202efree" in printed(out) and printed(err) == ""
+    main(["--all", "--linux", str(root), "--clause", DENTRY, "--no-cache", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert {r["filesystem"] for r in found["results"]} == {"rcu\x1b[2J\u202efree"}
+
+
+def test_a_model_of_a_stranger_is_shown_and_not_obeyed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "m.json"
+    file.write_text(_lines({**small(), "filesystem": f"fs{EVIL}", "table": f"t{EVIL}"}), encoding="utf-8")
+    main(["--model", str(file), "--no-cache"])
+    out, err = capsys.readouterr()
+    assert f"fs{SEEN}" in printed(out) and f"t{SEEN}" in out and printed(err) == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no\x1b[2Jsuch"],
+        ["fuse", "--clause", "no\x1b[2Jsuch"],
+        ["fuse", "--linux", "/no\x1b[2Jsuch"],
+        ["fuse", "--kernel", "6.\x1b[2J"],
+        ["fuse", "--no\x1b[2Jsuch"],
+        ["fuse", "--output", "/no\x1b[2Jsuch/file"],
+        ["diff", "--linux", str(TREE), "--patch", "/no\x1b[2Jsuch"],
+    ],
+)
+def test_an_error_shows_what_it_is_about(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and r"\x1b[2J" in printed(err) and err.startswith("prove: ") and err.count("\n") == 1
 
 
 # -- solvers that misbehave ----------------------------------------------------------------------------
