@@ -9,6 +9,7 @@ from typing import Any
 from ..proofs.timeline import Commit, Event, History, Thread, Turn
 from ..proofs.verdict import Verdict
 from .drawing import CHARACTER, LINE, Box, Line, Picture, Shape, Text
+from .escapes import all_visible
 from .json import envelope
 from .tables import aligned
 from .terminal import MAX_WIDTH, Paint, plain
@@ -29,6 +30,7 @@ def render_history(
 ) -> str:
     """What turned, oldest first, a line each; then what is not proved at the end, and which commits were
     tried. With `quiet` the first alone."""
+    history = all_visible(history)
     events = history.events
     rows = [["commit", "date", "filesystem", "table", "clause", "object", "event", "subject"]]
     rows += [[*_when(e), *_about(t), e.turn.value, _subject(e)] for t, e in events]

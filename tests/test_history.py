@@ -256,6 +256,15 @@ def test_text_names_what_turned_and_what_was_tried(repo: Repo, capsys: pytest.Ca
     assert quiet == [line for line in out.splitlines() if DELAY in line and "2024-01-01" in line]
 
 
+def test_what_a_subject_has_a_terminal_do_is_shown(repo: Repo, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(TREE / "fs/rcufree", repo.root / "fs/rcufree")
+    repo.commit("add \x1b[2J\u202e <&>")
+    args = ("--from", repo.names["start"], "rcufree")
+    assert "add \\x1b[2J\\u202e <&>" in run(capsys, repo, *args)[1]
+    picture = run(capsys, repo, *args, "--format", "svg")[1]
+    assert ": add [U+001B][2J[U+202E] <&>" in "".join(ElementTree.fromstring(picture).itertext())
+
+
 def test_the_timeline_has_a_bar_for_each_verdict(repo: Repo, capsys: pytest.CaptureFixture[str]) -> None:
     grown(repo)
     args = ("--from", repo.names["start"], "--every", "--clause", DELAY, "rcufree", "--format", "svg")
