@@ -30,7 +30,40 @@ TREE = Path(__file__).parent / "fixtures" / "tree"
 NAMES = sorted(p.name for p in (TREE / "fs").iterdir() if p.is_dir())
 
 OPS = "calls through a pointer that the fixture set; a run has another function there"
+STUBS = "needs what the stub headers do not have yet"
 NOT_RUN = {
+    "clearedlate": STUBS,
+    "clearedput": STUBS,
+    "decodedaccepted": STUBS,
+    "decodedargument": STUBS,
+    "decodedcopied": STUBS,
+    "decodedlater": STUBS,
+    "decodedlower": STUBS,
+    "destroyhelper": STUBS,
+    "elementput": STUBS,
+    "errorjoined": STUBS,
+    "errorpositive": STUBS,
+    "hashobj": STUBS,
+    "hashobjatomic": STUBS,
+    "holderasked": STUBS,
+    "holdertwice": STUBS,
+    "inodeconditions": STUBS,
+    "inodefreedother": STUBS,
+    "inodeputtwice": STUBS,
+    "lookedup": STUBS,
+    "prunelist": STUBS,
+    "prunetemporary": STUBS,
+    "putnull": STUBS,
+    "scopedmacro": STUBS,
+    "sharedfree": STUBS,
+    "superkillshared": STUBS,
+    "twokills": STUBS,
+    "typedholder": STUBS,
+    "typedinside": STUBS,
+    "typedother": STUBS,
+    "typedsame": STUBS,
+    "typedvoid": STUBS,
+    "vaguefree": STUBS,
     "hashunknown": "calls a function that is defined nowhere",
     "pruneforgotten": "calls a function that is defined nowhere",
     "namedfree": "defines a function of the kernel's itself, otherwise",
@@ -39,6 +72,8 @@ NOT_RUN = {
 }
 """Fixtures that cannot be compiled, and why."""
 UNLIKE = {
+    "deepbalanced": "calls nested deeper than the reader follows, and that is a gap",
+    "deephandover": "calls nested deeper than the reader follows, and that is a gap",
     "globalfree": "what is stored in a global variable loses its name: `test_fixtures.KNOWN`",
     "hashsleepcall": OPS,
     "offsetread": "a member named by its offset; the model names none",
@@ -51,19 +86,22 @@ UNLIKE = {
 """Fixtures of which some run is no path of the program, for the reason given."""
 ROUNDS = "goes round a loop more often than the reader looks at, or exactly twice: the reader does not count"
 LISTS = "a list that was moved to the stack: the runs do not follow what is in it"
+LATER = "its delayed call is made by whoever gets the link, which the runs do not"
 UNREALISED = {
     ("arrayelements", "d_release"): ROUNDS,
     ("arrayelements", "d_release[ref]"): ROUNDS,
     ("elementdelayed", "evict_inode"): LISTS,
     ("elementdrop", "evict_inode"): LISTS,
-    ("gotoback", "d_revalidate[rcu]"): ROUNDS,
-    ("gotoback", "d_revalidate[ref]"): ROUNDS,
     ("indexed", "d_revalidate[rcu]"): ROUNDS,
     ("indexed", "d_revalidate[ref]"): ROUNDS,
     ("switchcontinue", "d_revalidate[rcu]"): ROUNDS,
     ("takenloop", "d_revalidate[rcu]"): ROUNDS,
     ("takenloop", "d_revalidate[ref]"): ROUNDS,
     ("modelost", "d_revalidate[rcu]"): "a flag that was cleared is arbitrary to the reader",
+    ("arraystatic", "d_release"): "what a static array held before is arbitrary to the reader",
+    ("delayedmaybe", "get_link[rcu]"): LATER,
+    ("delayedsleeps", "get_link[rcu]"): LATER,
+    ("delayedspins", "get_link[rcu]"): LATER,
     ("cleanupfree", "d_release"): "writes through the pointer first, and so ends where that is NULL",
     ("disposelist", "d_release"): LISTS,
     ("disposelist", "d_release[ref]"): LISTS,

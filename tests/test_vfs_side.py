@@ -588,7 +588,7 @@ HISTORY = [
     ("5.1", "free_inode", None, False),
     ("5.2", "free_inode", ("inode",), False),
     ("6.8", "d_real", ("dentry", "inode"), False),
-    ("6.9", "d_real", ("dentry", "type"), False),
+    ("6.9", "d_real", ("dentry", "real_type"), False),
     ("6.13", "d_unalias_trylock", None, False),
     ("6.14", "d_unalias_trylock", ("dentry",), False),
 ]
