@@ -50,7 +50,7 @@ def facts(root: Path, note: Note) -> dict[str, Any]:
         "marks": MARKS,
         "functions": len(table()),
         "expected": _expected(root / "tests" / "expected"),
-        "mutation": _mutation(root / "bench" / "mutation.tsv"),
+        "mutation": _mutation(root / "bench" / "mutation.tsv", root / "tests" / "expected"),
         "timing": _recorded(root / "bench" / "results" / "commands.json"),
         "solvers": _recorded(root / "bench" / "results" / "solvers.json"),
         "certificates": _recorded(root / "bench" / "results" / "certificates.json"),
@@ -138,7 +138,7 @@ def _expected(folder: Path) -> dict[str, int]:
     return {"rows": len(rows), "disagree": wrong, "agree": len(rows) - wrong}
 
 
-def _mutation(path: Path) -> dict[str, Any] | None:
+def _mutation(path: Path, read: Path) -> dict[str, Any] | None:
     """The scores of ``prove mutate`` by operator, over all kernels and filesystems; None if it never ran."""
     if not path.is_file():
         return None
@@ -146,7 +146,9 @@ def _mutation(path: Path) -> dict[str, Any] | None:
     totals: dict[str, Counter[str]] = {}
     for row in rows:
         totals.setdefault(row["operator"], Counter()).update({k: int(row[k]) for k in OUTCOMES})
+    survivors = [r for p in read.glob("survivors-*.tsv") for r in _rows(p)]
     return {
+        "blind": sum(r["verdict"] == "blind" for r in survivors),
         "filesystems": len({(r["kernel"], r["filesystem"]) for r in rows}),
         "rows": [{"operator": name, **count} for name, count in sorted(totals.items())],
     }
