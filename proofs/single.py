@@ -464,6 +464,9 @@ def _whose(event: Event, both: dict[tuple[str, str], set[str]]) -> str:
     return event.source.function if len(both[event.source.function, event.field]) == 2 else ""
 
 
+PRIMITIVES = "locks are the kernel's own: a bit or a counter that is used as one is not seen"
+
+
 def balanced(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     programs = [
         p
@@ -501,7 +504,7 @@ def balanced(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                 scenario,
                 clause.formula,
                 (program.function,),
-                assumptions([program]),
+                (*assumptions([program]), PRIMITIVES),
             )
 
 

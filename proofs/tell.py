@@ -156,13 +156,13 @@ def summary(obligation: Obligation, positions: list[Position]) -> str:
         if freed.step.kind == "write":
             return (
                 f"{_place(last)} dereferences {obligation.object} untested inside its read-side section "
-                f"after {_place(freed)} set it to NULL, no grace period between them"
+                f"after {_place(freed)} set it to NULL, {_waited(positions, freed)}"
             )
         how = freed.step.note or "at once"
         return (
             f"{_place(last)} {'writes' if last.step.kind == 'write' else 'reads'} {obligation.object} "
             f"inside its read-side section after {_place(freed)} freed it with {how}, "
-            "no grace period between them"
+            f"{_waited(positions, freed)}"
         )
     if clause == "null-inode":
         return (
@@ -182,6 +182,16 @@ def summary(obligation: Obligation, positions: list[Position]) -> str:
     if clause == "dead-stays-dead":
         return f"{_place(last)} takes a counted reference to a dentry that is already dead"
     return f"{_place(last)} stores to {last.step.object}->{last.step.field}"
+
+
+def _waited(positions: list[Position], freed: Position) -> str:
+    """Why what the trace waits for before the free did not keep it from the reader."""
+    ended = [p.step for p in positions[: positions.index(freed)] if p.step.kind == "gp-end"]
+    if not ended:
+        return "no grace period between them"
+    if all(s.field for s in ended):
+        return "only a grace period of SRCU between them, which waits for no RCU reader"
+    return "the grace period before it had begun before that section"
 
 
 def fix(obligation: Obligation, positions: list[Position]) -> str:

@@ -19,6 +19,7 @@ from .parse import closing, parse_statements
 from .recorder import LAST_REFERENCE
 from .source import Definition, SourceFile
 from .values import (
+    NATURAL,
     NULL,
     UNKNOWN_TYPE,
     Bool,
@@ -973,6 +974,8 @@ class Calls:
             return self._pointer(known.name, node)
         if kind == "parent":
             return [(TRUE, Ptr("parent", None, "", "dentry", CType("dentry")))]
+        if kind == "natural":
+            return [(TRUE, Sym((NATURAL, known.name, self.next())))]
         return [(TRUE, Sym((known.name, self.next())))] if kind in ("scalar", "error") else None
 
     def _error(

@@ -30,6 +30,7 @@ from .tree import Scope
 from .types import Types, declared, type_tag
 from .unseen import Unseen
 from .values import (
+    NATURAL,
     NULL,
     UNKNOWN_TYPE,
     Bool,
@@ -60,8 +61,6 @@ ACCESSOR_LENGTH = 600
 LOCKERS_DEEP = 2
 """How many calls below a function are looked at for whether it returns with other locks."""
 LOCK_SIGNS = {"lock": 1, "trylock": 1, "unlock": -1}
-COUNTED_UP = "counted"
-"""What the key of a value starts with that began at no less than 0 and was only ever increased."""
 
 _Handler = Callable[["Executor", tree_sitter.Node], Multi]
 _CALLED = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
@@ -1486,7 +1485,7 @@ class Executor:
         step = "-" if "--" in (node.children[0].type, node.children[-1].type) else "+"
         if self._nested:
             # This stands for every further round of the loop, not for the next one alone.
-            kind = COUNTED_UP if step == "+" and all(_is_natural(v) for _, v in value) else "stepped"
+            kind = NATURAL if step == "+" and all(_is_natural(v) for _, v in value) else "stepped"
             stepped: Multi = [(TRUE, Sym((kind, self.statements, len(self.record.atoms))))]
             if any(isinstance(v, Ptr) for _, v in value):
                 stepped = self._arithmetic(step, value, [(TRUE, Const(1))], self.text(node))
@@ -1655,7 +1654,7 @@ def _fold(operator: str, a: Value, b: Value) -> Value:
                 isinstance(one, Const)
                 and one.number == 0
                 and isinstance(other, Sym)
-                and other.key[0] == COUNTED_UP
+                and other.key[0] == NATURAL
                 and operator[0] != signs
                 and "=" not in operator
             ):
@@ -1678,7 +1677,7 @@ def _fold(operator: str, a: Value, b: Value) -> Value:
 
 def _is_natural(value: Value) -> bool:
     return (isinstance(value, Const) and value.number is not None and value.number >= 0) or (
-        isinstance(value, Sym) and value.key[0] == COUNTED_UP
+        isinstance(value, Sym) and value.key[0] == NATURAL
     )
 
 

@@ -47,6 +47,11 @@ class Sym(NamedTuple):
     key: tuple[object, ...]
 
 
+NATURAL = "natural"
+"""What the key of a `Sym` starts with that is no less than 0: it began so and was only ever increased, or the
+table of kernel functions says so."""
+
+
 class Bool(NamedTuple):
     """A truth value that is known as a path condition."""
 

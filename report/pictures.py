@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..proofs.verdict import Overlap, OverlapAnswer, TraceStep
 from .drawing import CHARACTER, LINE, Box, Line, Picture, Shape, Text
-from .trace import place, words
+from .trace import place, who, words
 
 if TYPE_CHECKING:
     from ..spec.lifecycle import Stage
@@ -108,9 +108,9 @@ def _description(trace: Sequence[TraceStep], summary: str) -> str:
     """Every step in words, for those who cannot see the picture."""
     told = []
     for s in trace:
-        who = f"CPU {s.cpu}" if s.cpu >= 0 else "the kernel"
-        at = ", ".join(filter(None, [f"{s.function}()" if s.function else "", place(s)]))
-        told.append(f"{s.step}. {who}: {words(s)}" + (f" ({at})" if at else ""))
+        whose = f"CPU {s.cpu}" if s.cpu >= 0 else "the kernel"
+        at = ", ".join(filter(None, [who(s), place(s)]))
+        told.append(f"{s.step}. {whose}: {words(s)}" + (f" ({at})" if at else ""))
     return " ".join(filter(None, [summary, "; ".join(told)]))
 
 
@@ -125,7 +125,7 @@ def _rows(trace: Sequence[TraceStep], lanes: dict[int, _Lane]) -> list[_Row]:
         else:
             lane = lanes[s.cpu]
             size = int((lane.right - lane.text - _PAD) / CHARACTER)
-            name = f"{s.function}()" if s.function else ""
+            name = who(s)
             if name and function.get(s.cpu) != name:
                 function[s.cpu] = name
                 lines += [(part, "function") for part in _wrap(name, size)]

@@ -69,6 +69,11 @@ def words(step: TraceStep) -> str:
     return f"{text} [{step.object}]" if step.note else f"{text} {step.object}"
 
 
+def who(step: TraceStep) -> str:
+    """The function that takes the step, as a call, or else whatever does: a thread of the kernel's own."""
+    return f"{step.function}()" if step.function.isidentifier() else step.function
+
+
 def place(step: TraceStep) -> str:
     """``file:line``, or nothing for a step that stands in no file."""
     return f"{step.file}:{step.line}" if step.file else ""
@@ -205,7 +210,7 @@ def _staggered(
 
 def _lines(step: TraceStep, size: int, state: _State) -> Iterator[_Line]:
     """The lines of one step in a column of `size`: its function where that changes, what it does, where."""
-    name = f"{step.function}()" if step.function else ""
+    name = who(step)
     if name and state.function.get(step.cpu) != name:
         state.function[step.cpu] = name
         yield _Line(name, "function")
@@ -224,7 +229,7 @@ def _lines(step: TraceStep, size: int, state: _State) -> Iterator[_Line]:
 
 def _across(step: TraceStep, label: str, total: int, paint: Paint) -> Iterator[str]:
     """A step of the kernel as a whole: a dashed line across all columns."""
-    where = ", ".join(filter(None, [f"{step.function}()" if step.function else "", place(step)]))
+    where = ", ".join(filter(None, [who(step), place(step)]))
     text = f" {words(step)}" + (f" ({where}) " if where else " ")
     size = max(total - len(label), len(text) + 8)
     yield paint("section", label) + paint("section", text.center(size, "-"))

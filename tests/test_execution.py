@@ -56,6 +56,7 @@ NOT_RUN = {
     "putnull": STUBS,
     "scopedmacro": STUBS,
     "sharedfree": STUBS,
+    "sizelock": STUBS,
     "superkillshared": STUBS,
     "twokills": STUBS,
     "typedholder": STUBS,
@@ -90,6 +91,8 @@ LATER = "its delayed call is made by whoever gets the link, which the runs do no
 UNREALISED = {
     ("arrayelements", "d_release"): ROUNDS,
     ("arrayelements", "d_release[ref]"): ROUNDS,
+    ("countlock", "d_revalidate[rcu]"): "no run has flags that are negative",
+    ("countlock", "d_revalidate[ref]"): "no run has flags that are negative",
     ("elementdelayed", "evict_inode"): LISTS,
     ("elementdrop", "evict_inode"): LISTS,
     ("indexed", "d_revalidate[rcu]"): ROUNDS,

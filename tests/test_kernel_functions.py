@@ -31,6 +31,7 @@ WORDS = {
     "returns": {
         "bool",
         "scalar",
+        "natural",
         "pointer",
         "error",
         "new",
@@ -58,6 +59,7 @@ OTHER_KERNELS = frozenset(
         "VFS_WARN_ON_ONCE",
         "WARN_ON_FUNCTION_MISMATCH",
         "fput_file",
+        "netfs_free_folioq_buffer",
         "getnstimeofday64",
         "lockless_dereference",
         "nd_set_link",
