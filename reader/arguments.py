@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from ..spec.program import Event, Source
 from ..spec.vfs import Vfs
-from .bdd import TRUE
+from ..bdd import TRUE
 from .execute import Executor
 from .values import NULL, Const, CType, Multi, Ptr, Sym, Value
 

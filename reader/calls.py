@@ -11,7 +11,7 @@ import tree_sitter
 
 from ..spec.kernel_functions import Effect, KernelFunction
 from ..spec.program import Event
-from .bdd import FALSE, TRUE
+from ..bdd import FALSE, TRUE
 from .expander import Expander
 from .guards import Guards
 from .macros import BODY, arguments

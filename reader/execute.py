@@ -16,7 +16,7 @@ import tree_sitter
 
 from ..spec.kernel_functions import KernelFunction, table
 from ..spec.program import Event, Source
-from .bdd import FALSE, TRUE
+from ..bdd import FALSE, TRUE
 from .calls import Calls
 from .guards import Cleanup
 from .handover import Handover

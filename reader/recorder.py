@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..spec.program import FALSE as NEVER
 from ..spec.program import Atom, Cube, Event, Gap, Guard, Source
-from .bdd import FALSE, TRUE, Bdd
+from ..bdd import FALSE, TRUE, Bdd
 
 MAX_CUBES = 8
 MAX_SUM = 24
