@@ -210,9 +210,7 @@ class Bdd:
                     found = a
                 else:
                     v = self.variable(var)
-                    found = self.disjoin(
-                        self.conjoin(self.negate(v), below), self.conjoin(v, above)
-                    )
+                    found = self.disjoin(self.conjoin(self.negate(v), below), self.conjoin(v, above))
                 memo[a] = found
             return found
 

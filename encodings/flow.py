@@ -1,12 +1,13 @@
 """The threads of a scenario as flowgraphs: what each may execute next, with the atoms settled beforehand.
 
-A callback's guards speak of hundreds of atoms, and a model checker that chose them one by one would never come
-to an end. But all that a thread's atoms do is say which of its steps are executed. So they are projected away:
-a node of a thread's graph is a place in program order with what the steps that were executed, or passed over,
-say of atoms that later guards need. Every path is a choice of executed steps that some truth of the atoms
-yields, and the other way round. What two threads have to agree on stays: an atom that guards of both speak of is
-a *choice* made at the start, and a read whose outcome matters to another thread, or to an earlier step of its
-own, is *foretold*: its value is chosen at the start as well, and it waits for ever if it yields another.
+A callback's guards speak of hundreds of atoms, and a model checker that chose them one by one would never
+come to an end. But all that a thread's atoms do is say which of its steps are executed. So they are projected
+away: a node of a thread's graph is a place in program order with what the steps that were executed, or passed
+over, say of atoms that later guards need. Every path is a choice of executed steps that some truth of the
+atoms yields, and the other way round. What two threads have to agree on stays: an atom that guards of both
+speak of is a *choice* made at the start, and a read whose outcome matters to another thread, or to an earlier
+step of its own, is *foretold*: its value is chosen at the start as well, and it waits for ever if it yields
+another.
 
 Steps that neither another thread nor the formula can notice are left out.
 """
@@ -55,7 +56,7 @@ class Flow:
 class Flows:
     """All threads that matter.
 
-    choices   atoms (or keys of stable atoms) that several threads speak of, by the names that `Edge.asked` uses
+    choices   atoms (or keys of stable atoms) that several threads speak of, by their names in `Edge.asked`
     foretold  reads whose value is chosen at the start
     steps     the steps that are left, by id
     """
@@ -189,9 +190,10 @@ class _Flows:
         return {s.id for s in able if s.kind in ("lock", "unlock") and (s.object, s.field) in contended}
 
     def in_sections(self, able: list[Step]) -> set[str]:
-        """The steps of sections and grace periods that wait for each other, or are not plainly left (rule 4)."""
+        """The steps of sections and grace periods that wait for each other, or are not plainly left."""
         entered = {s.field for s in able if s.kind == "enter"}
-        waited = {s.field for s in able if s.kind == "gp-start"} & {s.field for s in able if s.kind == "gp-end"}
+        starts, ends = ({s.field for s in able if s.kind == kind} for kind in ("gp-start", "gp-end"))
+        waited = starts & ends
         found = {
             s.id
             for s in able
@@ -220,13 +222,11 @@ class _Flows:
 
     def made(self) -> Flows:
         kept = self.kept()
-        threads = [
-            (n, t, [s for s in t.steps if s.id in kept]) for n, t in enumerate(self.scenario.threads)
-        ]
+        threads = [(n, t, [s for s in t.steps if s.id in kept]) for n, t in enumerate(self.scenario.threads)]
         threads = [(n, t, own) for n, t, own in threads if own]
         conditions = {s.id: self.given(s) for _, _, own in threads for s in own}
         for variable in (v for v, read in self.outcome.items() if read not in kept):
-            # A read that is never executed yields nothing. One that is not kept for another reason matters to none.
+            # Such a read is never executed, and yields nothing.
             conditions = {s: self.bdd.where(c, variable, False) for s, c in conditions.items()}
         users: dict[int, set[int]] = {}
         foretold: dict[str, None] = {}
@@ -290,11 +290,11 @@ class _Graph:
         same: dict[tuple[Edge, ...], int] = {}
         number: dict[int, int] = {}
         for name in sorted(found, key=lambda n: -found[n][0]):
-            edges = [
+            renumbered = [
                 Edge(e.step, e.asked, e.yields, -1 if to is None else number[numbers[to]])
                 for e, to in found[name][1]
             ]
-            number[name] = same.setdefault(tuple(_merged(edges)), len(same))
+            number[name] = same.setdefault(tuple(_merged(renumbered)), len(same))
         final = list(same)
         order = {number[0]: 0}
         for n in reversed(range(len(final))):  # an edge leads to a node that was numbered before

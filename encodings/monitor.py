@@ -1,10 +1,9 @@
-"""A temporal formula as a monitor: a few bits, updated at each step of a trace, that tell at its end whether the
-formula held.
+"""A temporal formula as a monitor: bits, updated at each step of a trace, that tell at its end if it held.
 
 Past operators are told from the position before (Havelund and Roșu, "Synthesizing Monitors for Safety
-Properties", TACAS 2002). A future operator that the formula asks of the first position is a bit that stays once it
-has turned. One inside a temporal operator is guessed at each position and the guess checked at the next, a tableau
-along the trace; a trace whose guesses fail is none (`Monitor.failed`, `Monitor.open`).
+Properties", TACAS 2002). A future operator that the formula asks of the first position is a bit that stays
+once it has turned. One inside a temporal operator is guessed at each position and the guess checked at the
+next, a tableau along the trace; a trace whose guesses fail is none (`Monitor.failed`, `Monitor.open`).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ MOST_STATES = 2_000
 
 @dataclass(frozen=True)
 class Monitor:
-    """Bits and how they change. Expressions are formulas without temporal operators over bits and `predicates`.
+    """Bits and how they change. Expressions are formulas without temporal operators, over these.
 
     predicates  names of the predicates' values at the step, by their text without spaces
     bits        name and first value
@@ -53,8 +52,8 @@ class Monitor:
         return {bit: values[bit] for bit, _ in self.bits}
 
     def ignores_silence(self, steps: Iterable[frozenset[str]]) -> bool:
-        """Whether a step at which no predicate holds never changes a bit, whatever came before. `steps` are the
-        sets of predicates that hold at steps."""
+        """Whether a step at which no predicate holds never changes a bit, whatever came before. `steps` are
+        the sets of predicates that hold at steps."""
         if self.guesses:
             return False
         names = [bit for bit, _ in self.bits]

@@ -1,16 +1,16 @@
 """An obligation as a Promela model, commented, that spin decides by itself.
 
-The model follows `scenario.py` rule by rule, over the flowgraphs of `flow.py` and the monitor of `monitor.py`:
+The model follows `scenario.py` rule by rule, over the flowgraphs of `flow.py` and monitors (`monitor.py`):
 
-- A thread is a process that goes from node to node of its flowgraph; a step with everything that changes in it is
-  one transition. A thread that another starts waits for a bit (rule 2).
+- A thread is a process that goes from node to node of its flowgraph; a step with everything that changes in
+  it is one transition. A thread that another starts waits for a bit (rule 2).
 - An exclusive hold is the number of its thread, a shared one a bit of its thread (rule 3).
-- A grace period that starts notes which threads are in a section of its domain; the outermost leave strikes the
-  thread off; the grace period ends when none is left (rule 4).
+- A grace period that starts notes which threads are in a section of its domain; the outermost leave strikes
+  the thread off; the grace period ends when none is left (rule 4).
 - Cells, and values read that matter later, are bytes (rules 5 and 6).
 
-A run that blocks is no trace, and neither is one in which a section is not left or a foretold read did not happen.
-So nothing is asserted of a run before it is complete, and what spin calls invalid end states says nothing.
+A run that blocks is no trace, and neither is one in which a section is not left or a foretold read did not
+happen. So nothing is asserted of a run before it is complete, and invalid end states say nothing.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from .scenario import Scenario, Step
 from .words import Words
 
 CONTRACT, WITNESS = "contract", "witness"
-"""The claims of a model: an error in the first is a trace that breaks the clause; in the second one that puts it to
-the test."""
+"""The claims of a model: an error in the first is a trace that breaks the clause; in the second one that puts
+it to the test."""
 
 Cell = tuple[str, str]
 END = Edge(None, to=-1)
@@ -103,7 +103,8 @@ class _Writer:
 
     def text(self, comments: Iterable[str]) -> str:
         lines = [line for text in comments for line in comment(text)]
-        lines += ["", "#define NULL 0", "#define INITIAL 1 /* the scenario's object */", "#define OTHER 2", ""]
+        lines += ["", "#define NULL 0", "#define INITIAL 1 /* the object that it is about */"]
+        lines += ["#define OTHER 2", ""]
         lines += self.variables()
         for m, name in zip(self.monitors, (CONTRACT, WITNESS), strict=True):
             lines += self.position(m, name)
@@ -146,9 +147,8 @@ class _Writer:
             for t in self.readers(domain):
                 kind = "bit" if self.enters(domain, t) == 1 else "byte"
                 where = f"SRCU {domain} " if domain else ""
-                declare(
-                    f"{kind} r{n}_{t};", f"{self.flows.threads[t].thread.name} in its {where}read-side section"
-                )
+                who = self.flows.threads[t].thread.name
+                declare(f"{kind} r{n}_{t};", f"{who} in its {where}read-side section")
             for p, u in product(self.waiters(domain), self.readers(domain)):
                 who, whom = (self.flows.threads[i].thread.name for i in (p, u))
                 declare(f"bit g{n}_{p}_{u};", f"a grace period of {who} waits for {whom}")
@@ -250,9 +250,10 @@ class _Writer:
             does.append("busy--")
         block = "atomic" if any(m.guesses for m in self.monitors) else "d_step"
         at = f" ({step.source})" if step.source.file else ""
+        said = printed(f"{flow.thread.name}: {self.words.step(step)}{at}")
         condition = " && ".join(guard) or "true"
         return [
-            f'  :: {block} {{ {condition} -> printf("{printed(flow.thread.name + ": " + self.words.step(step) + at)}\\n");',
+            f'  :: {block} {{ {condition} -> printf("{said}\\n");',
             f"       {'; '.join(does) or 'skip'} }};",
             f"     goto {'done' if last else f'n{edge.to}'}",
         ]
@@ -331,7 +332,7 @@ class _Writer:
     # -- who does what
 
     def ran(self) -> dict[str, str]:
-        """The bits of the steps whose execution is asked for; one that can never be is no step of the model."""
+        """The bits of the steps whose execution is asked for, but for those that can never be executed."""
         return {s: f"x{n}" for n, s in enumerate(self.executed) if s in self.flows.steps}
 
     def sharers(self, lock: Cell) -> list[int]:

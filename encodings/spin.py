@@ -79,9 +79,7 @@ def _searched(claim: str, folder: Path, timeout: float) -> Searched:
 def _run(command: list[str], folder: Path, timeout: float) -> tuple[float, str]:
     started = time.perf_counter()
     try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired as error:
         raise InternalError(f"{command[0]} took longer than {timeout:g} s") from error
-    return time.perf_counter() - started, done.stdout + done.stderr
+    return time.perf_counter() - started, (done.stdout + done.stderr).decode("utf-8", "replace")

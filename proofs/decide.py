@@ -44,7 +44,7 @@ class Decision:
 def decide(obligation: Obligation, solver: str = "z3", timeout: float | None = None) -> Decision:
     """The verdict on one obligation. InternalError if a trace does not replay or breaks no clause."""
     started = time.monotonic()
-    ways = Ways(obligation.scenario, _titles(obligation))
+    ways = Ways(obligation.scenario, titles(obligation))
     found = ways.find(obligation.formula, holds=False, solver=solver, timeout=timeout)
     result = Result(
         obligation.model.filesystem,
@@ -68,7 +68,8 @@ def decide(obligation: Obligation, solver: str = "z3", timeout: float | None = N
     return replace(decision, result=replace(decision.result, seconds=time.monotonic() - started))
 
 
-def _titles(obligation: Obligation) -> dict[str, str]:
+def titles(obligation: Obligation) -> dict[str, str]:
+    """Words for the callbacks of an obligation: the functions that they are."""
     functions = obligation.functions[-len(obligation.callbacks) :]
     return dict(zip(obligation.callbacks, (f"{f}()" for f in functions), strict=False))
 
