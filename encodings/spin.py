@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import InternalError, UsageError
 
-COMPILE = ("-O0", "-w", "-DSAFETY")
+COMPILE = ("-O0", "-w", "-DSAFETY", "-DNOREDUCE")
 """How the search is compiled. It takes less time than an optimising compiler would."""
 _ERRORS = re.compile(r"errors: (\d+)")
 _STATES = re.compile(r"^\s*(\d+) states, stored", re.MULTILINE)

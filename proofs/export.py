@@ -50,10 +50,11 @@ def promela(decision: Decision) -> str:
 def promela_of(obligation: Obligation, *known: str) -> str:
     """The same of an obligation that need not be decided; `known` are lines that say what is known of it."""
     says = (
-        "Check it: spin -a FILE && gcc -O1 -DSAFETY -o pan pan.c && ./pan -N contract && ./pan -N witness",
+        "Check it: spin -a FILE && gcc -DSAFETY -DNOREDUCE "
+        "-o pan pan.c && ./pan -N contract; ./pan -N witness",
         f"An error in the claim {CONTRACT!r} is a trace that breaks the clause; none means that every trace "
         f"keeps it. An error in the claim {WITNESS!r} is a trace in which the callbacks run and what the "
-        "clause is about happens. 'spin -t FILE' prints the steps of the trace that was found.",
+        "clause is about happens. 'spin -t FILE', in FILE's folder, prints the steps of the one found last.",
         *known,
     )
     try:

@@ -1,5 +1,4 @@
-"""Obligations as Promela models: spin, a third party, must say of each what `sc` says, of its breach and of its
-witness. Needs spin and gcc."""
+"""Obligations as Promela models: spin must say of each what `sc` says, of its breach and of its witness."""
 
 from __future__ import annotations
 
@@ -113,11 +112,16 @@ def names(found: list[Obligation]) -> list[str]:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_spin_agrees_on_every_obligation(kernel: str) -> None:
-    asked = [o for filesystem in FILESYSTEMS for o in obligations(kernel, filesystem)]
-    assert len(asked) > 100
-    said = [errors(s) for s in ASKED.all([promela_of(o) for o in asked])]
+    """Of obligations that come to one model but for its words, both are asked about one."""
+    every = [o for filesystem in FILESYSTEMS for o in obligations(kernel, filesystem)]
+    assert len(every) > 100
+    models = {body(text): (text, o) for text, o in ((promela_of(o), o) for o in every)}
+    new = [m for b, m in models.items() if b not in ASKED.known]
+    asked = [o for _, o in new]
+    said = [errors(s) for s in ASKED.all([text for text, _ in new])]
     differing = [(n, s) for n, s, o in zip(names(asked), said, asked, strict=True) if s != expected(o)]
     assert not differing
+    said = [errors(s) for s in ASKED.all([text for text, _ in models.values()])]
     assert {broken for broken, _ in said} == {True, False}
     assert sum(shown for _, shown in said) > len(said) // 2
 
@@ -140,10 +144,9 @@ def without(obligation: Obligation, *kinds: str) -> Obligation:
 
 @pytest.mark.parametrize("kinds", [("gp-start", "gp-end"), ("enter", "leave")], ids=["periods", "sections"])
 def test_a_proof_that_rests_on_a_grace_period_breaks_without_it(kinds: tuple[str, ...]) -> None:
-    whole = [
-        o for f in ("autofs", "ceph") for o in obligations("6.12", f) if o.clause.id.startswith("rcu-delay")
-    ]
-    proved = [o for o in whole if not expected(o)[0]]
+    proved = [o for o in obligations("6.12", "autofs") if o.clause.id.startswith("rcu-delay")]
+    proved += only("6.12", "ceph", "rcu-delay-inode")[:3]
+    assert not any(expected(o)[0] for o in proved)
     bare = [without(o, *kinds) for o in proved]
     said = [errors(s) for s in ASKED.all([promela_of(o) for o in bare])]
     assert said == [expected(o) for o in bare]
@@ -154,9 +157,7 @@ Effect = Callable[[promela._Writer, int, Step], tuple[list[str], list[str]]]
 
 
 @pytest.mark.parametrize("forgotten", ["gp-end", "lock", "read"])
-def test_an_export_that_forgets_a_rule_is_caught(
-    forgotten: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_that_forgets_a_rule_is_caught(forgotten: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rule matters to a verdict of the three filesystems: without it, spin and `sc` disagree."""
     honest: Effect = promela._Writer.effect
 
@@ -176,13 +177,13 @@ def test_an_export_that_forgets_a_rule_is_caught(
 # -- random scenarios
 
 
-few = settings(effort, max_examples=25, phases=[Phase.explicit, Phase.generate])
+few = settings(effort, max_examples=20, phases=[Phase.explicit, Phase.generate])
 LIMIT = 1500
 
 
 def agrees(scenario: Scenario, formula: Formula, wanted: Formula, steps: int) -> None:
-    """Spin says of a breach, and of a trace with `wanted` and the first step, what the explorer says; where that
-    would take too long, what `sc` says."""
+    """Spin says of a breach, and of a trace with `wanted` and the first step, what the explorer says; where
+    that would take too long, what `sc` says."""
     first = [s.id for s in scenario.steps][:1]
     shown = Formula("eventually", (wanted,))
     traces = list(explore(scenario, LIMIT)) if len(scenario.steps) <= steps else []
@@ -229,7 +230,7 @@ NASTY = 'a*/b"; } init { assert(0) } %s \\ é\x00\n#define x\n/* '
 
 def test_identifiers_cannot_leave_comments_and_strings() -> None:
     step = Step(NASTY, "read", NASTY, NASTY, note=NASTY, labels=frozenset({("p", "any")}))
-    through = Step("t", "lock", NASTY, NASTY, "exclusive", via=NASTY, labels=frozenset({("p", "initial")}))
+    through = Step("t", "call", NASTY, NASTY, via=NASTY, labels=frozenset({("p", "initial")}))
     scenario = Scenario((Thread(NASTY, (step, through)), Thread("b", (replace(through, id="u", via=None),))))
     for formula, broken in (("always !p", True), ("eventually p", False)):
         text = model(scenario, parse(formula), comments=[NASTY], executed=[NASTY], titles={"": NASTY})
@@ -249,20 +250,20 @@ def test_a_search_that_was_cut_off_says_nothing(tmp_path: Path) -> None:
 
 def test_files_are_checked_as_they_say(tmp_path: Path) -> None:
     folder = tmp_path / "made"
-    more = ["--export", "smt2", str(tmp_path / "scripts"), "--clause", "rcu-delay-dentry", "--no-cache", "-q"]
+    more = ["--export", "smt2", str(tmp_path / "scripts")]
+    more += ["--clause", "rcu-delay-dentry", "--no-cache", "-q"]
     assert main(["autofs", "--kernel", "5.0.1", "--export", "promela", str(folder), *more]) == 1
     (row,) = [r for r in json.loads((folder / "index.json").read_text())["obligations"] if r["file"]]
     text = (folder / row["file"]).read_text()
     assert row["file"].endswith(".pml") and len(list((tmp_path / "scripts").glob("*.smt2"))) == 1
-    assert "Known to this tool: in 'contract' an error" in re.sub(r" \*/\n/\* ", " ", text)
-    (command,) = re.findall(r"Check it: (spin .*?) \*/", re.sub(r" \*/\n/\* ", " ", text).replace(". An", " */"))
-    command = command.split(" An error")[0].replace("FILE", f"{folder / row['file']}")
-    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.stdout.count("errors: 1") == 2, done.stdout + done.stderr
-    trail = subprocess.run(
-        ["spin", "-t", str(folder / row["file"])], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert "fs/autofs/inode.c:39" in trail.stdout
+    said = re.sub(r" \*/\n/\* ", " ", text)
+    assert "Known to this tool: in 'contract' an error" in said
+    (command,) = re.findall(r"Check it: (spin .* contract); \./pan -N witness", said)
+    command = f"{command.replace('FILE', row['file'])}; spin -t {row['file']}"
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=False)
+    assert "errors: 1" in done.stdout, done.stdout + done.stderr
+    freed, used = (done.stdout.index(at) for at in ("kfree() (fs/autofs/inode.c:39)", "fs/autofs/root.c:461"))
+    assert freed < used, "the trace has the access after the free"
 
 
 def test_bad_folders_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,7 +271,7 @@ def test_bad_folders_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "mine" / "thesis.tex").write_text("mine")
     same = str(tmp_path / "same")
     for options, said in (
-        (["--export", "promela", str(tmp_path / "mine")], "is neither empty nor a folder that this tool wrote"),
+        (["--export", "promela", str(tmp_path / "mine")], "is neither empty nor a folder that this tool"),
         (["--export", "litmus", "/proc/nothing/here"], "cannot write"),
         (["--export", "promela", same, "--export", "litmus", same], "two forms cannot both go to one folder"),
         (["--export", "promela", same, "--export", "promela", same + "2"], "each form goes to one folder"),
