@@ -21,6 +21,7 @@ from dentryproof.encodings.scenario import Scenario, ScenarioAtom, Step, Thread,
 from dentryproof.encodings.solver import KNOWN_SOLVERS, decode, solve
 from dentryproof.encodings.temporal import holds
 from dentryproof.encodings.trace import Encoding
+from dentryproof.encodings.weak import lkmm, sc
 from dentryproof.proofs.explore import explore
 from dentryproof.proofs.replay import evaluate, replay
 from dentryproof.spec.logic import BINARY, UNARY, Formula, parse
@@ -28,8 +29,9 @@ from dentryproof.spec.program import TRUE, Guard
 
 LIMIT = 1500
 """Traces explored at most; beyond that only the solver's own answers are checked."""
-STEPS, THREAD_STEPS = 9, 4
-"""Steps of a scenario and of a thread at most (a chunk that does not fit is dropped)."""
+STEPS, THREAD_STEPS, WEAK_STEPS = 9, 4, 6
+"""Steps of a scenario and of a thread at most (a chunk that does not fit is dropped), and of a scenario whose
+threads are then let go of their order."""
 
 Draw = st.DrawFn
 odd = ("read", "write", "call", "lock", "unlock", "leave", "enter", "gp-start", "gp-end")
@@ -107,7 +109,8 @@ def scenarios(draw: Draw) -> Scenario:
         replace(t, steps=tuple(draw(_dress(s, steps, reads, atoms)) for s in t.steps)) for t in threads
     )
     pinned = draw(st.sampled_from(((), (), (("m", "null"),), (("m", "initial"), ("n", "initial")))))
-    return Scenario(dressed, tuple(atoms), tuple((("dentry", f), v) for f, v in pinned))
+    found = Scenario(dressed, tuple(atoms), tuple((("dentry", f), v) for f, v in pinned))
+    return lkmm(found) if len(steps) <= WEAK_STEPS and draw(st.booleans()) else found
 
 
 @st.composite
@@ -323,7 +326,8 @@ def programs(draw: Draw) -> Scenario:
     if gone == "twice":
         threads.append(Thread("last", (free,), after="lq"))
     pinned = draw(st.sampled_from(((), (((DENTRY, DATA), "initial"),))))
-    return Scenario(tuple(threads), tuple(atoms), pinned)
+    found = Scenario(tuple(threads), tuple(atoms), pinned)
+    return draw(st.sampled_from((sc, lkmm)))(found)
 
 
 @given(programs(), st.one_of(st.just(LATE), st.just(LOST), formulas()))
@@ -353,6 +357,7 @@ def test_every_route_agrees_on_programs(scenario: Scenario, formula: Formula) ->
     COUNTED["with several walkers"] += sum(t.name in ("a", "b", "c") for t in scenario.threads) > 1
     for what, kind in (("locks", "lock"), ("grace periods", "gp-start"), ("deferred calls", "defer")):
         COUNTED[f"with {what}"] += any(s.kind == kind for s in scenario.steps)
+    COUNTED["under lkmm"] += not scenario.threads[0].ordered
     COUNTED["with references"] += any(s.field == "refcount" for s in scenario.steps)
     COUNTED["with SRCU"] += any(s.field == "toy" for s in scenario.steps)
     COUNTED["with guards"] += any(s.guard != TRUE for s in scenario.steps)
