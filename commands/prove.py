@@ -135,6 +135,7 @@ def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None
     is_flag=True,
     help="Ask z3, cvc5 and a SAT solver. If they disagree, that is an internal error.",
 )
+@options.memory_model
 @options.reading
 @click.option(
     "--format",

@@ -9,10 +9,10 @@ no filesystem and no clause. Its semantics:
     no order but what rule 8 says of them.
 2.  *Start.* A thread with ``after=s`` starts only if step s is executed, and its steps come after s.
 3.  *Locks.* ``lock`` on (object, field) with value ``exclusive`` or ``shared``; a thread holds the lock from
-    that step until the next executed ``unlock`` of it in program order, or for ever if there is none. An exclusive hold
-    excludes every other thread's hold of that lock; shared holds exclude exclusive ones only. A counted
-    reference is a shared hold of ``(object, "refcount")``; marking the lockref dead is an exclusive hold
-    of it that is never released.
+    that step until the next executed ``unlock`` of it in program order, or for ever if there is none. An
+    exclusive hold excludes every other thread's hold of that lock; shared holds exclude exclusive ones
+    only. A counted reference is a shared hold of ``(object, "refcount")``; marking the lockref dead is an
+    exclusive hold of it that is never released.
 4.  *Grace periods.* ``enter``/``leave`` delimit a read-side critical section of the domain in ``field``
     ("" is RCU). ``gp-start`` and ``gp-end`` with the same domain delimit a grace period (they pair up in
     program order). If a section is entered before a grace period starts, it is left before that grace
@@ -29,12 +29,14 @@ no filesystem and no clause. Its semantics:
     not executed has undefined reach and is never executed: its guard must imply that of the read.
 7.  *Atoms.* ``free`` and ``stable`` atoms are chosen per trace (stable atoms with one key are one atom). An
     atom of kind ``defined`` is true iff its definition is, a guard over atoms listed before it.
-8.  *Orders.* Of each `Order` whose steps are all executed, one of the pairs is in that order in the trace. In a
+8.  *Orders.* Of each `Order` whose steps are all executed, one of the pairs is in that order in the trace.
+In a
     thread that is not ordered, steps of one lock, of one domain's grace periods, and what enters and what
     later leaves sections of one domain must be kept in order (`wellformed.py`).
 
 Where all threads are ordered and there are no views, this is sequentially consistent interleaving (`sc`).
-`weak.py` turns such a scenario into one whose traces are the executions that the kernel's memory model allows.
+`weak.py` turns such a scenario into one whose traces are the executions that the kernel's memory model
+allows.
 """
 
 from __future__ import annotations
@@ -117,7 +119,8 @@ class ScenarioAtom:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Threads, atoms, the pinned initial values of cells (``{(object, field): "initial" | "null"}``), orders."""
+    """Threads, atoms, the pinned initial values of cells (``{(object, field): "initial" | "null"}``),
+    orders."""
 
     threads: tuple[Thread, ...]
     atoms: tuple[ScenarioAtom, ...] = ()

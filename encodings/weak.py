@@ -1,31 +1,36 @@
 """From a scenario to the one whose traces are the executions that the kernel's memory model allows.
 
 The Linux kernel memory model (tools/memory-model/linux-kernel.cat of the kernel; Alglave, Maranget, McKenney,
-Parri, Stern, "Frightening Small Children and Disconcerting Grown-ups: Concurrency in the Linux Kernel", ASPLOS
-2018) is taken in the operational form that its explanation.txt describes: a step is executed at some moment, and
-what a store wrote reaches each other thread at a moment of its own. So threads lose their program order but for
-what the model preserves, and every store to a cell that another thread reads becomes two steps or more: the
-store, which its own thread sees, and for each reading thread the step by which it arrives there, in that
-thread's view of the cell. What is kept:
+Parri, Stern, "Frightening Small Children and Disconcerting Grown-ups: Concurrency in the Linux Kernel",
+ASPLOS 2018) is taken in the operational form that its explanation.txt describes: a step is executed at some
+moment, and what a store wrote reaches each other thread at a moment of its own. So threads lose their
+program order but for what the model preserves, and every store to a cell that another thread reads becomes
+two steps or more: the store, which its own thread sees, and for each reading thread the step by which it
+arrives there, in that thread's view of the cell. What is kept:
 
-*   locks: nothing moves out of a critical section; what was stored before an unlock has arrived wherever the lock
+*   locks: nothing moves out of a critical section; what was stored before an unlock has arrived wherever
+the lock
     is taken next (acquire, release);
 *   read-side sections: nothing moves out of one;
 *   grace periods: nothing moves across the start or the end of one, and what was stored before has arrived
-    everywhere (a strong fence); a section that ends before a grace period does has its stores arrive before that;
-*   ``call_rcu()``, ``kfree_rcu()``, ``queue_work()``: what comes before is done before, and has arrived wherever the
-    callback's own fences say. The model leaves them out. They are taken as a store-release that the thread of the
-    callback reads with an acquire, followed (for RCU) by a ``synchronize_rcu()`` there. Source: the memory-barrier
-    guarantees in Documentation/RCU/Design/Requirements; workqueue.h on ``queue_work()``;
+    everywhere (a strong fence); a section that ends before a grace period does has its stores arrive before
+    that;
+*   ``call_rcu()``, ``kfree_rcu()``, ``queue_work()``: what comes before is done before, and has arrived
+wherever the
+    callback's own fences say. The model leaves them out. They are taken as a store-release that the thread
+    of the callback reads with an acquire, followed (for RCU) by a ``synchronize_rcu()`` there. Source: the
+    memory-barrier guarantees in Documentation/RCU/Design/Requirements; workqueue.h on ``queue_work()``;
 *   address dependencies: what is reached through a pointer is touched after the pointer was read;
-*   one cell: a thread's own accesses to it keep their order, but for two reads, of which the second does not see an
+*   one cell: a thread's own accesses to it keep their order, but for two reads, of which the second does
+not see an
     older value than the first (coherence).
 
-What is left out makes more executions, never fewer: control dependencies, barriers in the filesystem's own code
-(``smp_mb()``, ``READ_ONCE()``, ``smp_load_acquire()``, ``rcu_assign_pointer()``), that stores of different threads to
-one cell reach everyone in one order, and that seeing a store means seeing what its thread saw before (cumulativity),
-except through the queueing above. So a proof is a proof under the model; a violation that is one only here may
-rest on what was left out. Compilers are taken not to guess values: a dependency holds of a plain read, too.
+What is left out makes more executions, never fewer: control dependencies, barriers in the filesystem's own
+code (``smp_mb()``, ``READ_ONCE()``, ``smp_load_acquire()``, ``rcu_assign_pointer()``), that stores of
+different threads to one cell reach everyone in one order, and that seeing a store means seeing what its
+thread saw before (cumulativity), except through the queueing above. So a proof is a proof under the model;
+a violation that is one only here may rest on what was left out. Compilers are taken not to guess values: a
+dependency holds of a plain read, too.
 
 A scenario of one thread is left alone: a thread sees its own steps in program order.
 """
@@ -49,7 +54,8 @@ def sc(scenario: Scenario) -> Scenario:
 
 
 def lkmm(scenario: Scenario) -> Scenario:
-    """The same threads under the kernel's memory model; `scenario` is one with ordered threads and no views."""
+    """The same threads under the kernel's memory model; `scenario` is one with ordered threads and no
+    views."""
     return _Weak(scenario).result() if len(scenario.threads) > 1 else scenario
 
 
@@ -71,9 +77,7 @@ class _Weak:
                     self.readers[_cell(step)].append(thread)
                 if step.kind == "write":
                     self.writers.setdefault(_cell(step), []).append(step)
-        self.shared = {
-            c for c, writes in self.writers.items() for w in writes if self.arrives_in(w)
-        }
+        self.shared = {c for c, writes in self.writers.items() for w in writes if self.arrives_in(w)}
         self.orders: dict[tuple[tuple[str, str], ...], Order] = {}
 
     def arrives_in(self, write: Step) -> list[Thread]:
@@ -85,7 +89,9 @@ class _Weak:
         return f"{write.id}@{self.number[at.name]}"
 
     def result(self) -> Scenario:
-        threads = [replace(t, steps=tuple(map(self.viewed, t.steps)), ordered=False) for t in self.scenario.threads]
+        threads = [
+            replace(t, steps=tuple(map(self.viewed, t.steps)), ordered=False) for t in self.scenario.threads
+        ]
         for write in self.scenario.steps:
             if write.kind == "write":
                 threads += [self.arriving(write, t) for t in self.arrives_in(write)]
@@ -136,15 +142,15 @@ class _Weak:
     def kept(self, first: Step, second: Step) -> str | None:
         """Why two steps of a thread, `second` after `first`, keep their order; None if they need not."""
         if {first.kind, second.kind} & FENCES:
-            return "does nothing across the ends of a grace period that it waits for"
+            return "has a full barrier where it waits for a grace period"
         if first.kind == "enter" or second.kind == "leave":
-            return "does not leave its read-side section"
+            return "stays within its read-side section"
         if first.kind == "lock" or second.kind == "unlock" or _one_lock(first, second):
-            return "does not leave what it has locked"
+            return "stays within its critical sections"
         if second.kind == "defer":
-            return "queues after what comes before that"
+            return "queues a callback after what comes before that"
         if second.via == first.id:
-            return "follows a pointer after it has read that"
+            return "follows a pointer after it has read it"
         if (
             {first.kind, second.kind} <= ACCESSES
             and "write" in (first.kind, second.kind)
@@ -163,11 +169,13 @@ class _Weak:
         """By when stores have arrived."""
         for i, step in enumerate(thread.steps):
             if step.kind in FENCES:
-                part = f"what was stored before {thread.name} waits is seen by all"
+                part = (
+                    f"stores that come before the grace period of {thread.name} are seen everywhere by then"
+                )
             elif step.kind == "unlock":
-                part = f"what {thread.name} stored under a lock is seen by who takes it next"
+                part = f"stores of {thread.name} under a lock are seen by whoever takes it next"
             elif step.kind == "read" and thread.after is not None:
-                part = f"{thread.name} sees what was stored before it was queued"
+                part = f"{thread.name} sees the stores that come before it was queued"
             else:
                 if step.kind == "leave":
                     self.section_stores(thread, i)

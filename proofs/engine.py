@@ -126,6 +126,7 @@ def run(request: Request, seen: Callable[[Sources], None] | None = None) -> Repo
         str(request.module or ""),
         tuple(c for c in _entries(kernel) if c.id in wanted),
         tuple(TablePlace(h.filesystem, h.table, h.file, h.line) for h in heads),
+        memory_model=request.memory_model,
     )
 
 
@@ -180,6 +181,7 @@ def _gathered(
         wanted,
         names,
         request.solver,
+        request.memory_model,
         request.timeout,
         (),
         texts,

@@ -55,6 +55,7 @@ class Request:
     module       sources outside the tree, which come first
     kernel       the version to go by; None for what the tree says, or the newest models
     clauses      () means all of them
+    memory_model what may be reordered: a name of `encodings.weak.MEMORY_MODELS`
     timeout      seconds that the solver has for one obligation
     jobs         worker processes; 0 means that this process does the work itself, without limits
     limits       what a worker may use
@@ -74,6 +75,7 @@ class Request:
     kernel: str | None = None
     clauses: tuple[str, ...] = ()
     solver: str = "z3"
+    memory_model: str = "lkmm"
     timeout: float | None = None
     jobs: int = 0
     limits: Limits = USUAL

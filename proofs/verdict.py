@@ -167,7 +167,8 @@ class Comparison:
 class Report:
     """Everything one run found, for renderers. `kind` is ``tree`` or ``models``; `location` and `module`
     are the folders that were read; `rules` are the clauses that were asked about, `tables` where the tables
-    stand, `comparison` how the results compare with a baseline, if there is one."""
+    stand, `comparison` how the results compare with a baseline, if there is one, `memory_model` what they
+    allow to be reordered."""
 
     kind: str
     kernel: str
@@ -181,6 +182,7 @@ class Report:
     rules: tuple[ClauseEntry, ...] = ()
     tables: tuple[TablePlace, ...] = ()
     comparison: Comparison | None = None
+    memory_model: str = "lkmm"
 
     @property
     def status(self) -> int:

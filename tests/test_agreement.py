@@ -82,8 +82,9 @@ def guards(draw: Draw, atoms: list[ScenarioAtom]) -> Guard:
 
 
 @st.composite
-def scenarios(draw: Draw) -> Scenario:
-    """Two or three threads, the later ones sometimes deferred; guards, via and labels anywhere."""
+def scenarios(draw: Draw, weak: bool = True) -> Scenario:
+    """Two or three threads, the later ones sometimes deferred; guards, via and labels anywhere. With `weak`, some
+    are let go of their order."""
     threads: list[Thread] = []
     steps: list[Step] = []
     theme = draw(st.sampled_from(sorted(themes)))
@@ -110,7 +111,7 @@ def scenarios(draw: Draw) -> Scenario:
     )
     pinned = draw(st.sampled_from(((), (), (("m", "null"),), (("m", "initial"), ("n", "initial")))))
     found = Scenario(dressed, tuple(atoms), tuple((("dentry", f), v) for f, v in pinned))
-    return lkmm(found) if len(steps) <= WEAK_STEPS and draw(st.booleans()) else found
+    return lkmm(found) if weak and len(steps) <= WEAK_STEPS and draw(st.booleans()) else found
 
 
 @st.composite
@@ -277,7 +278,7 @@ def walkers(draw: Draw, name: str) -> tuple[list[Step], list[ScenarioAtom]]:
 
 
 @st.composite
-def programs(draw: Draw) -> Scenario:
+def programs(draw: Draw, weak: bool = True) -> Scenario:
     """Up to three walkers against one teardown, which may mark the lockref dead, clear the pointer, hold a
     lock, wait for a grace period, and free at once, later by RCU or SRCU, or later twice over."""
     threads, atoms = [], []
@@ -327,7 +328,7 @@ def programs(draw: Draw) -> Scenario:
         threads.append(Thread("last", (free,), after="lq"))
     pinned = draw(st.sampled_from(((), (((DENTRY, DATA), "initial"),))))
     found = Scenario(tuple(threads), tuple(atoms), pinned)
-    return draw(st.sampled_from((sc, lkmm)))(found)
+    return draw(st.sampled_from((sc, lkmm)))(found) if weak else found
 
 
 @given(programs(), st.one_of(st.just(LATE), st.just(LOST), formulas()))
