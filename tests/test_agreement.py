@@ -83,8 +83,8 @@ def guards(draw: Draw, atoms: list[ScenarioAtom]) -> Guard:
 
 @st.composite
 def scenarios(draw: Draw, weak: bool = True) -> Scenario:
-    """Two or three threads, the later ones sometimes deferred; guards, via and labels anywhere. With `weak`, some
-    are let go of their order."""
+    """Two or three threads, the later ones sometimes deferred; guards, via and labels anywhere. With
+    `weak`, some are let go of their order."""
     threads: list[Thread] = []
     steps: list[Step] = []
     theme = draw(st.sampled_from(sorted(themes)))

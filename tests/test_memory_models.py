@@ -73,9 +73,9 @@ def nonnull(*reads: str) -> list[ScenarioAtom]:
 WALK = (Step("in", "enter"), read("r"), use("r"), Step("out", "leave"))
 """A walker that finds the object in p and uses it, in a read-side section."""
 KEPT: dict[str, tuple[Scenario, str]] = {
-    # The walker found p before it was cleared, so its section began before the grace period and ends before that.
+    # The walker found p before it was cleared: its section began before the grace period, and ends before it.
     "a grace period": (scenario(WALK, (write("w"), *wait("g"), gone())), "full barrier"),
-    # Without the barrier's power over stores, the store could reach a walker that starts after the grace period.
+    # Without this, the store could be late at a walker that starts after the grace period.
     "stores before a grace period": (
         scenario(WALK, (write("w"), *wait("g"), gone())),
         "stores that come before the grace period",
@@ -133,18 +133,17 @@ HAZARD = scenario(
     (write("w"), read("s", "q"), gone(given_that(ns=False))),
     atoms=nonnull("r", "s"),
 )
-"""A hazard pointer without a barrier: the walker announces in q that it uses p, then looks at p; the other clears
-p, then looks at q, and frees if nothing is announced. One of the two sees the other's store, if neither store is
-delayed beyond the load that follows it: the store buffering of SB, which the model allows without smp_mb()."""
+"""A hazard pointer without a barrier: the walker announces in q that it uses p, then looks at p; the other
+clears p, then looks at q, and frees if nothing is announced. One of the two sees the other's store, if neither
+store is delayed beyond the load that follows it: SB (store buffering), which the model allows without smp_mb()."""
 
 PASSED = scenario(
     (read("s", "q"), read("r", guard=given_that(ns=True)), use("r", given_that(ns=True, nr=True))),
     (write("w"), write("a", "q", "other"), gone()),
     atoms=nonnull("s", "r"),
 )
-"""Message passing without barriers: p is cleared, then q is set; who sees q set looks at p. The loads may come the
-other way round, or the stores reach the reader so: MP, which the model allows. (The free is at once: what matters is
-whether p can be seen after q was.)"""
+"""Message passing without barriers: p is cleared, then q is set; who sees q set looks at p. The loads may come
+the other way round, or the stores reach the reader so: MP, which the model allows."""
 
 
 @pytest.mark.parametrize("solver", ["z3", "sat"])
@@ -156,8 +155,8 @@ def test_what_the_model_lets_be_reordered_is(plain: Scenario, solver: str) -> No
 
 
 def test_a_fence_between_store_and_load_mends_the_hazard_pointer() -> None:
-    """A grace period waited for is a full barrier (the model's gp is a strong fence): on both sides it is enough,
-    on one side alone it is not (SB+mb+po)."""
+    """A grace period waited for is a full barrier (the model's gp is a strong fence): on both sides it is
+    enough, on one side alone it is not (SB+mb+po)."""
 
     def fenced(plain: Scenario, *numbers: int) -> Scenario:
         threads = [
