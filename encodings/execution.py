@@ -119,8 +119,18 @@ class EventStructure:
 
     def tagged(self, *tags: Tag) -> int:
         """The set of events that bear one of these tags."""
-        wanted = frozenset(tags)
-        return members(i for i, e in enumerate(self.events) if e.tags & wanted)
+        found = 0
+        for tag in tags:
+            found |= self._tagged.get(tag, 0)
+        return found
+
+    @cached_property
+    def _tagged(self) -> dict[Tag, int]:
+        found: dict[Tag, int] = {}
+        for i, e in enumerate(self.events):
+            for tag in e.tags:
+                found[tag] = found.get(tag, 0) | 1 << i
+        return found
 
     def kind(self, *kinds: Kind) -> int:
         """The set of events of these kinds."""

@@ -18,12 +18,19 @@ from .relations import Relation, bits
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The axiom that an execution breaks, and the events of a cycle that it forbids: each stands in
-    `relation` to the next, the last to the first."""
+    """The axiom that an execution breaks. `relation` is the name of the relation that it is about, and `of`
+    that relation: one that should have no cycle, or no pair at all."""
 
     axiom: str
     relation: str
-    cycle: tuple[int, ...]
+    of: Relation
+    empty: bool = False
+
+    @property
+    def cycle(self) -> tuple[int, ...]:
+        """The events of a shortest cycle in `of`, each related to the next and the last to the first; the
+        first pair, if there should be none."""
+        return next(iter(self.of)) if self.empty else self.of.cycle()
 
 
 class Judge(Protocol):
@@ -191,24 +198,22 @@ class _Locks:
 
 
 def _irreflexive(axiom: str, name: str, relation: Relation) -> Broken | None:
-    for i, row in enumerate(relation.rows):
-        if row >> i & 1:
-            return Broken(axiom, name, (i,))
-    return None
+    return None if relation.irreflexive() else Broken(axiom, name, relation)
 
 
 def _acyclic(axiom: str, name: str, relation: Relation) -> Broken | None:
-    return None if relation.acyclic() else Broken(axiom, name, relation.cycle())
+    return None if relation.acyclic() else Broken(axiom, name, relation)
+
+
+def _empty(axiom: str, name: str, relation: Relation) -> Broken | None:
+    return Broken(axiom, name, relation, empty=True) if relation else None
 
 
 def _atomic(s: EventStructure, fr: Relation, co: Relation) -> Broken | None:
     """``empty rmw & (fre ; coe)``: nothing of another thread between the two halves."""
     if not s.rmw:
         return None
-    between = s.rmw & ((fr & s.external) @ (co & s.external))
-    for r, w in between:
-        return Broken("atomic", "fre ; coe", (r, w))
-    return None
+    return _empty("atomic", "rmw & (fre ; coe)", s.rmw & ((fr & s.external) @ (co & s.external)))
 
 
 class _Sc:
@@ -317,8 +322,7 @@ class _Lkmm:
         if found is None and "plain-coherence" in axioms and self.plain:
             d.bound()
             for name, relation in (("wr", d.wr_incoh), ("rw", d.rw_incoh), ("ww", d.ww_incoh)):
-                for pair in relation:
-                    return Broken("plain-coherence", f"{name}-incoh", pair)
+                found = found or _empty("plain-coherence", f"{name}-incoh", relation)
         return found
 
     def flags(self, rf: Relation, co: Relation) -> frozenset[str]:

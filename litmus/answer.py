@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from ..encodings.execution import Execution
 from ..encodings.models import MemoryModel
-from ..errors import InputError
-from .read import LARGEST, read, stated
-from .search import OutOfTimeError, Search, TooManyError, decide
-from .syntax import And, Condition, Not, Stated, Test, UnsupportedError
+from .search import OutOfTimeError, Search, TooManyError
+from .syntax import And, Condition, Not, Test
 
 
 class Verdict(StrEnum):
@@ -32,8 +28,8 @@ class Verdict(StrEnum):
 class Answer:
     """What a model says of a test.
 
-    `witness` is an execution that meets the condition. `deadlock`: the model allows no execution at all. `flags`
-    are what the model says of executions that it allows (``data-race``, misuse).
+    `witness` is an execution that meets the condition. `deadlock`: the model allows no execution at all.
+    `flags` are what the model says of executions that it allows (``data-race``, misuse).
     """
 
     verdict: Verdict
@@ -70,11 +66,9 @@ def _answer(test: Test, model: MemoryModel, deadline: float) -> Answer:
     flags: set[str] = set()
     if witness is None and other is None:
         return Answer(Verdict.NEVER, deadlock=True)
-    for execution, judge in search.executions():
+    for execution, judge in search.executions(test.filter):
         flags |= judge.flags(execution.rf, execution.co)
-        if not any(not e.tags for e in execution.events):
-            break
-        if "data-race" in flags:
+        if "data-race" in flags or not search.plain:
             break
     verdict = Verdict.SOMETIMES if witness and other else Verdict.ALWAYS if witness else Verdict.NEVER
     return Answer(verdict, frozenset(flags), False, witness)

@@ -117,9 +117,7 @@ def _atomics() -> Iterator[Primitive]:
                 yield Primitive(
                     f"atomic_{name}", Form.MODIFY, Tag.ONCE, arguments, operator=operator, step=step
                 )
-        yield Primitive(
-            f"atomic_add_negative{suffix}", Form.RETURN, tag, 2, operator="+", test="<"
-        )
+        yield Primitive(f"atomic_add_negative{suffix}", Form.RETURN, tag, 2, operator="+", test="<")
     yield Primitive("atomic_sub_and_test", Form.RETURN, Tag.MB, 2, operator="-", test="==")
     yield Primitive("atomic_dec_and_test", Form.RETURN, Tag.MB, 1, operator="-", step=1, test="==")
     yield Primitive("atomic_inc_and_test", Form.RETURN, Tag.MB, 1, operator="+", step=1, test="==")

@@ -1,7 +1,7 @@
 """The kernel's C litmus format, read.
 
-The format is that of tools/memory-model/Documentation/litmus-tests.txt. What is C in it goes to tree-sitter; so
-do, rewritten as C expressions, the initial state and the condition.
+The format is that of tools/memory-model/Documentation/litmus-tests.txt. What is C in it goes to tree-sitter;
+so do, rewritten as C expressions, the initial state and the condition.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def stated(text: str) -> Stated | None:
 
 
 def read(text: str, path: str) -> Test:
-    """The test. InputError if this is no litmus test, UnsupportedError if it is one that is not understood."""
+    """The test. InputError if this is no litmus test, UnsupportedError if it is one that is not
+    understood."""
     return _File(text, path).test()
 
 
@@ -195,9 +196,11 @@ class _File:
                 text = text[end.start() :]
             else:
                 break
+        if not text:
+            return "exists", TRUE, filtered
         found = re.match(r"(exists|~\s*exists|not\s+exists|forall)\b", text)
         if found is None:
-            self.bad("no condition (exists, ~exists or forall) after the threads")
+            self.bad(f"neither a thread nor a condition: {_short(text)!r}")
         quantifier = found[1]
         if quantifier not in ("exists", "forall"):
             quantifier = "~exists"
@@ -245,6 +248,9 @@ class _File:
         raise UnsupportedError(f"condition {_short(_text(node))!r}")
 
     def _equal(self, left: tree_sitter.Node, right: tree_sitter.Node) -> Condition:
+        if left.type == "unary_expression" and _operator(left) == "!":
+            # In C, "!x == 1" is "(!x) == 1"; in a condition, "~x=1" is "~(x=1)".
+            return Not(self._equal(_field(left, "argument"), right))
         operands: list[Of | Constant] = []
         for node, first in ((left, True), (right, False)):
             while node.type == "parenthesized_expression":
@@ -504,5 +510,3 @@ def _number(text: str) -> int:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 40 else text[:37] + "..."
-
-

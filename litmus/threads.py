@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from ..encodings.execution import LOCKED, UNLOCKED, Event, Kind, Tag, Value
 from .primitives import Form
 from .syntax import Assign, Call, Constant, Evaluate, Expression, If, Operation, Register, Statement, Thread
-from .syntax import UnsupportedError as Unsupported
 
 Domains = Mapping[str, Sequence[Value]]
 """By location, the values that a read may find there."""
@@ -36,7 +35,7 @@ class Trace:
 
 
 def traces(thread: Thread, domains: Domains) -> list[Trace]:
-    """All traces of a thread whose reads find what `domains` allow. Unsupported, TooManyError."""
+    """All traces of a thread whose reads find what `domains` allow. TooManyError."""
     found: list[Trace] = []
     script: list[int] = []
     while True:
@@ -259,7 +258,7 @@ class _Run:
 
 
 def operate(operator: str, values: Sequence[Value]) -> Value:
-    """What an operator of C yields. Unsupported where C does not say, or addresses are calculated with."""
+    """What an operator of C yields; a fault where C does not say, or addresses are calculated with."""
     numbers = [v for v in values if isinstance(v, int)]
     if len(numbers) < len(values):
         return _of_addresses(operator, values)
@@ -305,7 +304,7 @@ def _of_addresses(operator: str, values: Sequence[Value]) -> Value:
     if len(values) == 2:
         a, b = values
         if operator in ("==", "!="):
-            if isinstance(a, str) and isinstance(b, str) or 0 in (a, b):
+            if (isinstance(a, str) and isinstance(b, str)) or 0 in (a, b):
                 return int((a == b) == (operator == "=="))
         elif operator in ("&&", "||"):
             return int(_OPERATORS[operator](int(a != 0), int(b != 0)))
@@ -313,7 +312,7 @@ def _of_addresses(operator: str, values: Sequence[Value]) -> Value:
             return a
         elif operator in ("-", "^") and a == b:
             return 0
-    raise Unsupported("arithmetic on addresses")
+    raise _FaultError("arithmetic on addresses")
 
 
 def written(found: Sequence[Trace]) -> Iterator[tuple[str, Value]]:
