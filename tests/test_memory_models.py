@@ -134,16 +134,17 @@ HAZARD = scenario(
     atoms=nonnull("r", "s"),
 )
 """A hazard pointer without a barrier: the walker announces in q that it uses p, then looks at p; the other
-clears p, then looks at q, and frees if nothing is announced. One of the two sees the other's store, if neither
-store is delayed beyond the load that follows it: SB (store buffering), which the model allows without smp_mb()."""
+clears p, then looks at q, and frees if nothing is announced. One of the two sees the other's store, if
+neither store is delayed beyond the load that follows it: SB (store buffering), which the model allows
+without smp_mb()."""
 
 PASSED = scenario(
     (read("s", "q"), read("r", guard=given_that(ns=True)), use("r", given_that(ns=True, nr=True))),
     (write("w"), write("a", "q", "other"), gone()),
     atoms=nonnull("s", "r"),
 )
-"""Message passing without barriers: p is cleared, then q is set; who sees q set looks at p. The loads may come
-the other way round, or the stores reach the reader so: MP, which the model allows."""
+"""Message passing without barriers: p is cleared, then q is set; who sees q set looks at p. The loads may
+come the other way round, or the stores reach the reader so: MP, which the model allows."""
 
 
 @pytest.mark.parametrize("solver", ["z3", "sat"])
