@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import InternalError
@@ -270,15 +270,15 @@ def _dense(
 ) -> tuple[tuple[Clause, ...], tuple[tuple[str, ...], ...]]:
     """`clauses` with variables numbered anew, from 1 on, and the names of these (index 0 is not used)."""
     numbers: dict[int, int] = {}
-    found = tuple(
-        replace(
-            c,
-            literals=tuple(
-                numbers.setdefault(abs(x), len(numbers) + 1) * (1 if x > 0 else -1) for x in c.literals
-            ),
-        )
-        for c in clauses
-    )
+
+    def dense(literals: Iterable[int]) -> Iterator[int]:
+        for x in literals:
+            number = numbers.get(abs(x))
+            if number is None:
+                number = numbers[abs(x)] = len(numbers) + 1
+            yield number if x > 0 else -number
+
+    found = tuple(Clause(c.name, tuple(dense(c.literals)), c.of) for c in clauses)
     return found, ((), *(names[n] for n in numbers))
 
 

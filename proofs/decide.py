@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..encodings.routes import Found, Ways
 from ..encodings.scenario import Scenario, Trace
+from ..encodings.usual import MEMORY_MODEL, SOLVER
 from ..encodings.weak import MEMORY_MODELS
 from ..errors import InternalError
 from ..spec.logic import Formula, parse
@@ -40,13 +41,16 @@ class Decision:
     ways: Ways
     found: Found
     result: Result
-    memory_model: str = "lkmm"
+    memory_model: str = MEMORY_MODEL
     witness: Shown | None = None
     gap: str = ""
 
 
 def decide(
-    obligation: Obligation, solver: str = "z3", memory_model: str = "lkmm", timeout: float | None = None
+    obligation: Obligation,
+    solver: str = SOLVER,
+    memory_model: str = MEMORY_MODEL,
+    timeout: float | None = None,
 ) -> Decision:
     """The verdict on one obligation. InternalError if a trace does not replay or breaks no clause.
 
@@ -96,8 +100,8 @@ class Decisions:
     """Verdicts of one run: an obligation that differs from an earlier one only in the table it is asked for
     (methods that tables of one filesystem share) is not decided again."""
 
-    solver: str = "z3"
-    memory_model: str = "lkmm"
+    solver: str = SOLVER
+    memory_model: str = MEMORY_MODEL
     timeout: float | None = None
     _known: dict[tuple[object, ...], Decision] = field(default_factory=dict)
 

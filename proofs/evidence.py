@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..encodings.routes import SAT, Found, Ways
+from ..encodings.routes import Found, Ways
 from ..encodings.sat import Question, Refutation
 from ..encodings.second import SECONDS, Cvc5
 from ..encodings.smtlib import Script, script
 from ..encodings.solver import decode
+from ..encodings.usual import SAT, SOLVER
 from ..errors import DisagreementError, InputError
 from .certificate import certificate, file_stem, scenario_data, text
 from .decide import Decision, broken
@@ -35,7 +36,7 @@ class Evidence:
     """Makes what was asked for, for one decision after the other. Close it: it may have a process."""
 
     exports: Exports
-    solver: str = "z3"
+    solver: str = SOLVER
     timeout: float | None = None
     cvc5: Cvc5 = field(default_factory=Cvc5)
     _opinions: dict[int, tuple[Ways, tuple[Opinion, ...]]] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..encodings.usual import MEMORY_MODEL, SOLVER
 from .pool import USUAL, Limits
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class Request:
     module: Path | None = None
     kernel: str | None = None
     clauses: tuple[str, ...] = ()
-    solver: str = "z3"
-    memory_model: str = "lkmm"
+    solver: str = SOLVER
+    memory_model: str = MEMORY_MODEL
     timeout: float | None = None
     jobs: int = 0
     limits: Limits = USUAL

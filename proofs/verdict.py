@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from ..encodings.usual import MEMORY_MODEL
+
 
 class Verdict(enum.Enum):
     """The four answers. Only PROVED and NOT_APPLICABLE are good news; UNKNOWN is never shown as PROVED."""
@@ -182,7 +184,7 @@ class Report:
     rules: tuple[ClauseEntry, ...] = ()
     tables: tuple[TablePlace, ...] = ()
     comparison: Comparison | None = None
-    memory_model: str = "lkmm"
+    memory_model: str = MEMORY_MODEL
 
     @property
     def status(self) -> int:

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..encodings.usual import MEMORY_MODEL, SOLVER
 from ..spec.contract import clause
 from ..spec.modelfile import dump, load
 from ..spec.program import Model
@@ -75,8 +76,8 @@ class Task:
     kernel: str
     clauses: tuple[str, ...]
     names: tuple[str, ...] = ()
-    solver: str = "z3"
-    memory_model: str = "lkmm"
+    solver: str = SOLVER
+    memory_model: str = MEMORY_MODEL
     timeout: float | None = None
     models: tuple[str, ...] = ()
     texts: bool = False

@@ -1,7 +1,7 @@
 """Every route to a verdict, explorer and interpreter agree on random small scenarios, programs and formulas.
 
 DENTRYPROOF_AGREEMENT says how many programs are drawn (300 unless it is set). A route that joins
-`routes.SOLVERS` is asked with the others.
+`usual.SOLVERS` is asked with the others.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dentryproof.encodings.routes import SAT, SOLVERS, Ways
+from dentryproof.encodings.routes import Ways
 from dentryproof.encodings.scenario import Scenario, ScenarioAtom, Step, Thread, Trace
-from dentryproof.encodings.solver import KNOWN_SOLVERS, decode, solve
+from dentryproof.encodings.solver import decode, solve
 from dentryproof.encodings.temporal import holds
 from dentryproof.encodings.trace import Encoding
+from dentryproof.encodings.usual import KNOWN_SOLVERS, SAT, SOLVERS
 from dentryproof.encodings.weak import lkmm, sc
 from dentryproof.proofs.explore import explore
 from dentryproof.proofs.replay import evaluate, replay
