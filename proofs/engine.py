@@ -92,6 +92,8 @@ def run(request: Request, seen: Callable[[Sources], None] | None = None) -> Repo
         prepare(request)
     with ThreadPoolExecutor(1) as aside:  # the workers have the other processors
         asked = aside.submit(side_check, request, kernel)
+        if not request.jobs:
+            asked.result()  # nothing is won by doing both at once in one process
 
         def done(read: Sources) -> None:
             asked.result()

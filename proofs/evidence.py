@@ -91,8 +91,9 @@ class Evidence:
             if answer.status == "unknown":
                 return f"the propositional route gave up: {answer.reason}"
             if answer.status == "sat":
-                answers = {self.solver: Found("unsat"), SAT: Found("sat", trace=answer.trace)}
-                raise DisagreementError(_saved(decision, answers))
+                other = Found("sat", trace=answer.trace)
+                asked = {self.solver: Found("unsat"), "the proof in clauses": other}
+                raise DisagreementError(_saved(decision, asked))
             found = question.refutation()
         if len({c.name for c in found.clauses}) < len(found.clauses):
             return "two of its clauses come to one name"
