@@ -1,8 +1,8 @@
-"""Times spin on obligations: write the model, generate the search, compile it, search for a breach and a witness.
+"""Times spin on obligations: write the model, generate the search, compile it, search.
 
     python bench/spin.py [--kernel VERSION] [FILESYSTEM...]
 
-One line an obligation, tab-separated: clause, callbacks, whether spin found a breach, states stored, and seconds.
+One line an obligation, tab-separated: clause, callbacks, whether spin found a breach, states stored, seconds.
 Nothing asserts the figures.
 """
 
@@ -44,8 +44,7 @@ class Times:
 
 
 def timed(obligation: Obligation, folder: Path) -> Times:
-    """What spin takes for one obligation. `folder` is where it works. The errors are those of `promela_of` and
-    `ask`."""
+    """What spin takes for one obligation. `folder` is where it works. Errors: as `promela_of` and `ask`."""
     started = time.perf_counter()
     text = promela_of(obligation)
     written = time.perf_counter() - started

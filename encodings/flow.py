@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from ..bdd import FALSE, TRUE, Bdd, TooLarge
+from ..errors import Unsayable
 from ..spec.program import Guard
 from .scenario import Scenario, Step, Thread
 
@@ -74,8 +75,11 @@ def flows(scenario: Scenario, predicates: Collection[str], executed: Collection[
     executed    ids of steps that are asked about
     every       whether every step is kept, because the formula counts them
 
-    TooLarge (`dentryproof/bdd.py`) where the guards are too many for this.
+    TooLarge (`dentryproof/bdd.py`) where the guards are too many for this. Unsayable where steps of a
+    thread may change places: this is sequential consistency alone.
     """
+    if scenario.orders or any(s.view for s in scenario.steps) or not all(t.ordered for t in scenario.threads):
+        raise Unsayable("its threads keep only part of their order")
     return _Flows(scenario, frozenset(predicates), frozenset(executed), every).made()
 
 

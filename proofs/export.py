@@ -36,7 +36,7 @@ def smt2(decision: Decision) -> Script:
         status=decision.found.status,
         comments=_head(
             obligation,
-            "unsat: no trace of the scenario breaks the contract. sat: the clocks tell one that does.",
+            f"unsat: no execution that {decision.memory_model} allows breaks it. sat: the clocks tell one.",
         ),
         source=f"dentryproof, {m.filesystem} {m.table}, kernel {m.kernel}",
     )
@@ -91,8 +91,21 @@ def litmus_of(obligation: Obligation, *known: str) -> str:
 
 
 def _litmus(decision: Decision) -> str:
-    status = {"sat": "Sometimes", "unsat": "Never"}.get(decision.found.status, "not known")
-    return litmus_of(decision.obligation, f"Under sequential consistency: {status}.")
+    return litmus_of(decision.obligation, f"Known to this tool: {_UNDER_SC[_breach(decision)]}.")
+
+
+_UNDER_SC = {
+    "sat": "some execution meets it under sequential consistency",
+    "unsat": "Never under sequential consistency",
+    "unknown": "nothing of sequential consistency",
+}
+
+
+def _breach(decision: Decision) -> str:
+    """What is known of a breach under sequential consistency. Every interleaving is an execution that a
+    weaker model allows, and not the other way round."""
+    status = decision.found.status
+    return status if decision.memory_model == "sc" or status == "unsat" else "unknown"
 
 
 FORMS = {
@@ -104,13 +117,13 @@ FORMS = {
 
 
 def _known(decision: Decision) -> str:
-    found, result = decision.found, decision.result
-    broken = {"sat": "an error", "unsat": "no error"}.get(found.status, "not known")
-    if decision.witness is not None:
-        shown = "no error" if decision.gap else "an error"
-    else:
-        shown = "not known" if found.status != "unsat" else f"no error: {result.reason}"
-    return f"Known to this tool: in {CONTRACT!r} {broken}, in {WITNESS!r} {shown}."
+    breach = {"sat": "an error", "unsat": "no error", "unknown": "not known"}[_breach(decision)]
+    witness = "not known"
+    if decision.witness is not None and decision.gap:
+        witness = "no error"
+    elif decision.witness is not None and decision.memory_model == "sc":
+        witness = "an error"
+    return f"Known to this tool: in {CONTRACT!r} {breach}, in {WITNESS!r} {witness}."
 
 
 def _head(obligation: Obligation, *says: str) -> Iterator[str]:
