@@ -11,6 +11,7 @@ from .pool import USUAL, Limits
 
 if TYPE_CHECKING:
     from ..reader.files import Origin
+    from .schedule import Scheduler
 
 Progress = Callable[[int, int, tuple[str, ...]], None]
 """``progress(done, total, doing)``: units that are finished, all units, and what the workers do now."""
@@ -58,6 +59,7 @@ class Request:
     timeout      seconds that the solver has for one obligation
     jobs         worker processes; 0 means that this process does the work itself, without limits
     limits       what a worker may use
+    cluster      other machines that do the work instead; None for processes of this one
     exports      what to make of each obligation beside its verdict; then results are not taken from the cache
     cache        the folder of the cache; None for none
     progress     is told what goes on
@@ -77,6 +79,7 @@ class Request:
     timeout: float | None = None
     jobs: int = 0
     limits: Limits = USUAL
+    cluster: Scheduler | None = None
     exports: Exports = NOTHING
     cache: Path | None = None
     progress: Progress | None = None
