@@ -1,9 +1,9 @@
-"""Obligations a second: processes of this machine against a cluster of local workers; prints and keeps medians.
+"""Obligations a second: processes of this machine, and a cluster of local workers; prints and keeps medians.
 
     python bench/cluster.py [--runs N] [--json FILE] TREE FILESYSTEM...
 
-Each run is a cold process without the cache. The cluster's workers have one thread each and stand ready; what they
-read in earlier runs they may still have, as in daily work. The figures are for reading, nothing asserts them.
+Each run is a cold process without the cache. The cluster's workers have one thread each and stand ready; what
+they read in earlier runs they may still have. The figures are for reading, nothing asserts them.
 """
 
 from __future__ import annotations
@@ -56,8 +56,12 @@ def main() -> None:
             command = [*prove, "--scheduler", cluster.scheduler_address]
             rows.append(measured(f"{n} workers of a cluster", command, asked.runs))
     if asked.json:
-        about = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "python": platform.python_version()}
-        about |= {"filesystems": " ".join(asked.filesystems), "runs": str(asked.runs)}
+        about = {
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "python": platform.python_version(),
+            "filesystems": " ".join(asked.filesystems),
+            "runs": asked.runs,
+        }
         asked.json.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
