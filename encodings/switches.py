@@ -1,0 +1,74 @@
+"""A scenario in which things can be switched on and off: for which settings is there a trace?
+
+A switch is an atom of kind ``stable``, so that it has one truth in the whole of a trace. All settings are asked
+of one solver under assumptions, which it remembers what it learnt through (Eén, Sörensson, "Temporal Induction
+by Incremental SAT Solving", 2003).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pysmt.fnode import FNode
+
+from ..spec.logic import Formula
+from .scenario import Scenario
+from .solver import Outcome, Questions
+from .temporal import holds
+from .trace import Encoding
+
+
+class Switchboard:
+    """The traces of one scenario that break `formula`, by which `switches` (names of its atoms) are on.
+
+    Context manager. A switch that the scenario lacks is one that makes no difference to it.
+    """
+
+    def __init__(self, scenario: Scenario, formula: Formula, switches: Iterable[str]) -> None:
+        self.encoding = Encoding(scenario)
+        keys = {a.key: a.name for a in scenario.atoms if a.kind == "stable"}
+        self.terms: dict[str, FNode] = {s: self.encoding.atom(keys[s]) for s in switches if s in keys}
+        broken = self.encoding.terms.no(holds(self.encoding, formula))
+        # An atom without a step to guard is in no constraint.
+        self._broken = Questions(self.encoding.constraints(), broken, self.encoding.env)
+        self._any = Questions(self.encoding.constraints(), self.encoding.terms.true, self.encoding.env)
+
+    def __enter__(self) -> Switchboard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._broken.__exit__()
+        self._any.__exit__()
+
+    def breaks(
+        self, on: Iterable[str], off: Iterable[str], timeout: float | None = None
+    ) -> tuple[Outcome, frozenset[str]]:
+        """Whether a trace breaks the formula with these switches on and these off, whatever the others are;
+        and if so, all switches that are on in the trace that was found."""
+        outcome = self._broken.ask(self._literals(on, off), timeout)
+        found = frozenset(on)
+        if outcome.model is not None:
+            model = outcome.model
+            found |= {s for s, term in self.terms.items() if model.true(term)}
+        return outcome, found
+
+    def happens(
+        self, steps: Iterable[str], on: Iterable[str], off: Iterable[str], timeout: float | None = None
+    ) -> bool:
+        """Whether some trace, be it one that breaks the formula or not, takes one of these steps."""
+        terms = self.encoding.terms
+        return any(
+            self._any.ask([*self._literals(on, off), executed], timeout).status == "sat"
+            for s in steps
+            if (executed := self._flag(s)) is not terms.false
+        )
+
+    def _flag(self, step: str) -> FNode:
+        return self.encoding.executed(step)
+
+    def _literals(self, on: Iterable[str], off: Iterable[str]) -> list[FNode]:
+        no = self.encoding.terms.no
+        return [
+            *(self.terms[s] for s in on if s in self.terms),
+            *(no(self.terms[s]) for s in off if s in self.terms),
+        ]
