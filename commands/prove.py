@@ -23,6 +23,7 @@ EXAMPLES = (
     ("prove autofs --kernel 5.0.1", "the use-after-free of 2019"),
     ("prove --linux ~/linux fuse nfs", "two filesystems of a kernel tree"),
     ("prove --linux . --all --baseline b.json", "fail on what is new or worse"),
+    ("prove autofs --kernel 5.0.1 --repair", "the smallest change that mends it"),
 )
 COMMANDS = (
     ("prove contract", "the clauses and the callback table of a kernel version"),
@@ -135,6 +136,7 @@ def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None
     is_flag=True,
     help="Ask z3, cvc5 and a SAT solver. If they disagree, that is an internal error.",
 )
+@options.repair
 @options.reading
 @click.option(
     "--format",
@@ -195,6 +197,7 @@ def prove(
     certificates: Path | None,
     export: tuple[str, Path] | None,
     cross_check: bool,
+    repair: bool,
     form: str,
     outputs: tuple[Target, ...],
     source_url: str,
@@ -235,8 +238,8 @@ def prove(
         **reading,
     }
     if listing:
-        if certificates or export or cross_check:
-            raise UsageError("--list proves nothing that could be certified, exported or checked")
+        if certificates or export or cross_check or repair:
+            raise UsageError("--list proves nothing that could be certified, exported, checked or repaired")
         if baseline or form not in LISTED or any(t.form for t in outputs):
             raise UsageError("--list prints text or json and compares nothing")
         return _list(asked, form, targets[0].path, quiet)
@@ -246,13 +249,15 @@ def prove(
 
         asked["clauses"] = select("clause", clauses, clause_ids())
     asked |= {"solver": solver, "timeout": timeout}
-    if certificates or export or cross_check:
-        asked["exports"] = _exports(certificates, export, cross_check)
+    if certificates or export or cross_check or repair:
+        asked["exports"] = _exports(certificates, export, cross_check, repair)
     style = Style(quiet=quiet, verbose=verbose, statistics=statistics, source_url=source_url)
     return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
 
 
-def _exports(certificates: Path | None, export: tuple[str, Path] | None, cross_check: bool) -> Exports:
+def _exports(
+    certificates: Path | None, export: tuple[str, Path] | None, cross_check: bool, repair: bool
+) -> Exports:
     """What to make of each obligation. Workers have the folders by their full names."""
     from ..proofs.request import Exports
 
@@ -260,7 +265,7 @@ def _exports(certificates: Path | None, export: tuple[str, Path] | None, cross_c
     folder = certificates.resolve() if certificates else None
     if scripts is not None and scripts == folder:
         raise UsageError("certificates and exported obligations cannot both go to one folder")
-    return Exports(folder, scripts, cross_check)
+    return Exports(folder, scripts, cross_check, repair)
 
 
 LISTED = ("text", "json")

@@ -53,18 +53,31 @@ class Switchboard:
         return outcome, found
 
     def happens(
-        self, steps: Iterable[str], on: Iterable[str], off: Iterable[str], timeout: float | None = None
+        self,
+        label: str,
+        on: Iterable[str],
+        off: Iterable[str],
+        timeout: float | None = None,
+        *,
+        reached: bool = True,
     ) -> bool:
-        """Whether some trace, be it one that breaks the formula or not, takes one of these steps."""
-        terms = self.encoding.terms
+        """Whether in some trace, be it one that breaks the formula or not, a step bears this predicate; without
+        `reached`, whether a step that may bear it is taken at all, whatever it reaches."""
+        encoding = self.encoding
         return any(
-            self._any.ask([*self._literals(on, off), executed], timeout).status == "sat"
-            for s in steps
-            if (executed := self._flag(s)) is not terms.false
+            self._any.ask(
+                [
+                    *self._literals(on, off),
+                    encoding.executed(step.id),
+                    encoding.reach(step.id, reach if reached else "any"),
+                ],
+                timeout,
+            ).status
+            == "sat"
+            for step in encoding.scenario.steps
+            for text, reach in sorted(step.labels)
+            if text == label
         )
-
-    def _flag(self, step: str) -> FNode:
-        return self.encoding.executed(step)
 
     def _literals(self, on: Iterable[str], off: Iterable[str]) -> list[FNode]:
         no = self.encoding.terms.no

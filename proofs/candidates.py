@@ -16,6 +16,7 @@ from .scenarios import root
 _INDEX = re.compile(r"[^:]*:(\d+)")
 _SPOTS = 4
 """In so many places at most a method is made to return early for one violation; else at its beginning."""
+_NOT_LOCKED = frozenset({"lock", "unlock", "block", "wait", "call", "return"})
 QUEUES = {"kfree": "kfree_rcu()", "kvfree": "kvfree_rcu()"}
 
 
@@ -100,7 +101,7 @@ class _Candidates:
         """All events that come from the same place of the source."""
         here, own = spot.event.source, self.model.programs[spot.place[0]]
         if not here.line or (_shared(here) and spot.event.kind == "read"):
-            return (spot.place,)  # an accessor's line is that of many reads
+            return (spot.place,)
         return tuple(
             (at, index)
             for at, program in enumerate(self.model.programs)
@@ -116,6 +117,8 @@ class _Candidates:
         """Whether what frees there may sleep, which an RCU callback must not."""
         for at, index in places:
             events = self.model.programs[at].events
+            if events[index].note.removesuffix("()") in QUEUES:
+                continue
             if any(e.kind == "block" and e.source == events[index].source for e in events):
                 return True
         return False
@@ -144,6 +147,8 @@ class _Candidates:
         own = self.model.program("free_inode")
         if len(own) > 1 or (not own and self.model.program("destroy_inode")):
             return
+        if own and self._tables("evict_inode") - self._tables("free_inode"):
+            return  # some superblock has the one and not the other
         places = tuple(
             (at, i) for at, i in self._like(spot, "free") if self.model.programs[at].method == "evict_inode"
         )
@@ -162,6 +167,10 @@ class _Candidates:
         if along:
             text += f", without the store of NULL that goes with it (line {', '.join(map(str, along))})"
         yield Change("move", text, spot.event.source, places, stores)
+
+    def _tables(self, method: str) -> set[str]:
+        """The superblock operations tables that have the method."""
+        return {n.partition("@")[2] for n, _ in self.model.facts if n.startswith(f"{method}@")}
 
     def _drop(self, spot: _Spot) -> Change:
         cell = "->".join(filter(None, (spot.step.object, spot.step.field)))
@@ -189,7 +198,7 @@ class _Candidates:
                         uses = [e.source for e in walker.events if e.via in again]
                         told = _listed(uses or [self._event(p).source for p in places if p[0] == at])
                         text = (
-                            f"read {'->'.join(cell)} once in {self._in(at, start.source)}, and use that value "
+                            f"read {object_}->{field} once in {self._in(at, start.source)}, and use that value "
                             f"in {told} too"
                         )
                         yield Change("once", text, start.source, tuple(places), tuple(first))
@@ -211,7 +220,7 @@ class _Candidates:
             found = self._spot(read)
             if found is None or (read.object, read.field) not in self.cleared:
                 continue
-            cell = f"{read.object}->{read.field}"
+            cell = f"{found.event.object}->{found.event.field}"
             text = f"test {cell}, as read in {self._in(found.place[0], read.source)}, for NULL before it is followed"
             yield Change("test", text, read.source, self._like(found, "read"))
 
@@ -288,6 +297,8 @@ class _Candidates:
             return None  # the victim goes by another name here
         if callback is not None and callback.locks:
             return [] if lock == ("dentry", "d_lock") and "d_lock" in callback.locks else None
+        if program.method == "d_compare" and lock[1] == "d_lock":
+            return None  # __d_lookup() calls it with that lock held
         indices = {s.place[1] for s in spots}
         if reader:
             for spot in spots:
@@ -299,20 +310,25 @@ class _Candidates:
                     via = read.via
         else:
             cells = {cell_of(s.step.object) for s in spots} | {(s.step.object, s.step.field) for s in spots}
-            indices |= {
-                i for i, e in enumerate(program.events)
+            stores = {
+                i
+                for i, e in enumerate(program.events)
                 if e.kind == "write" and (e.object, e.field) in cells
             }
+            if stores:  # what is freed once the pointer is gone may be freed without the lock
+                indices = stores | {i for i in indices if i < max(stores)}
         first, last = min(indices), max(indices)
-        held = [e for e in program.events[:first] if e.kind in ("lock", "unlock")]
-        own = [e for e in held if (e.object, e.field) == lock]
+        between = program.events[first : last + 1]
+        own = [e for e in program.events[:first] if (e.object, e.field) == lock]
         if own and own[-1].kind == "lock":
-            return []
+            return [] if not any((e.object, e.field) == lock for e in between) else None
+        held = [e for e in program.events[:first] if e.kind in ("lock", "unlock")]
         if held and held[-1].kind == "lock":
             return None
-        between = program.events[first : last + 1]
-        if any(e.kind in ("lock", "unlock", "block", "wait", "call", "return") or (e.kind == "opaque" and not e.object)
-               for e in between):
+        sources = {e.source for e in between}
+        if any(e.kind in _NOT_LOCKED or (e.kind == "opaque" and not e.object) for e in between):
+            return None
+        if any(e.kind == "block" and e.source in sources for e in program.events):
             return None
         return [(at, first), (at, last)]
 
@@ -326,8 +342,8 @@ class _Candidates:
 
 
 def _shared(source: Source) -> bool:
-    """Whether the place is one of the kernel's headers, which the filesystem does not change."""
-    return source.file.startswith("include/")
+    """Whether the place is in a header: an accessor, whose line is that of many reads."""
+    return source.file.endswith(".h")
 
 
 def _reads(program: Program, object_: str, field: str) -> tuple[int, list[int]]:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..encodings.smallest import Smallest
 from ..encodings.switches import Switchboard
@@ -25,6 +26,9 @@ from .decide import Decisions
 from .obligation import Obligation
 from .obligations import questions
 from .verdict import Edit, Key, Repair, Result, Verdict
+
+if TYPE_CHECKING:
+    from .rewrite import Rewriter
 
 MOST = 3
 """Changes in one repair."""
@@ -59,13 +63,30 @@ class Found:
 class Repairs:
     """Repairs of one model's violations. `decisions` also decides the changed models."""
 
-    def __init__(self, model: Model, vfs: Vfs, decisions: Decisions, seconds: float = SECONDS) -> None:
+    def __init__(
+        self,
+        model: Model,
+        vfs: Vfs,
+        decisions: Decisions,
+        rewrite: Rewriter | None = None,
+        seconds: float = SECONDS,
+    ) -> None:
         self.model, self.vfs, self.decisions, self.seconds = model, vfs, decisions, seconds
-        self._before: tuple[_Proved, ...] | None = None
+        self.rewrite = rewrite
+        self.before: list[_Proved] = []
+        self._deadline, self._open = 0.0, ""
         self._found: dict[Key, Found] = {}
 
+    def prepare(self) -> Iterator[None]:
+        """Answer every question of the model as it is; a step after each."""
+        self.before = []
+        for clause in clauses():
+            for proved in self._decided(self.model, clause):
+                self.before.append(proved)
+                yield
+
     def of(self, result: Result) -> Found:
-        """The repair of a violated result: one for all results with its key."""
+        """The repair of a violated result: one for all results with its key. After `prepare`."""
         if result.key not in self._found:
             self._found[result.key] = self._search(result)
         return self._found[result.key]
@@ -77,7 +98,8 @@ class Repairs:
         violated = [
             p.question
             for p in self.before
-            if p.result.key == result.key
+            if p.clause == result.clause
+            and _about(result, p.result)
             and p.result.verdict is Verdict.VIOLATED
             and isinstance(p.question, Obligation)
         ]
@@ -101,7 +123,7 @@ class Repairs:
     def _smallest(
         self, result: Result, changes: dict[int, Change], boards: list[_Board], smallest: Smallest
     ) -> Found:
-        why, tried = "", 0
+        why, tried, self._open = "", 0, ""
         more = True
         while more and (chosen := smallest.next()) is not None and len(chosen) <= MOST:
             if time.monotonic() > self._deadline or tried == PROOFS:
@@ -112,17 +134,21 @@ class Repairs:
                 continue
             tried += 1
             broken = self._vacuous(boards, chosen, changes) or self._reproved(result, chosen, changes)
+            made = tuple(changes[n] for n in sorted(chosen))
+            patched = self.rewrite(self.model, made) if self.rewrite is not None and not broken else None
+            if patched is not None:
+                broken = self.compared(result, patched.model)
             if not broken:
-                made = tuple(changes[n] for n in sorted(chosen))
                 edits = tuple(
                     Edit(c.kind, c.text, c.source.file, c.source.line, c.source.function) for c in made
                 )
-                return Found(Repair(edits), made)
+                return Found(Repair(edits, patched.diff if patched is not None else ""), made)
             told = "; ".join(changes[n].text for n in sorted(chosen))
             why = why or f"{told}: {broken}"
             more = smallest.exclude(chosen)
         several = f"none of {len(changes)} changes, and no {MOST} of them together, mends it"
-        return _none(several if len(changes) > 1 else f"what might mend it does not: {changes[0].text}", why)
+        reason = several if len(changes) > 1 else f"what might mend it does not: {changes[0].text}"
+        return _none(reason, "; ".join(filter(None, (why, self._open))))
 
     def _goals(self, model: Model, result: Result) -> Iterator[Obligation]:
         """The obligations that are to hold: of the violated callbacks and object, wherever the free went."""
@@ -147,6 +173,7 @@ class Repairs:
             if outcome.status == "unsat":
                 continue
             if outcome.status == "unknown":
+                self._open = f"whether some of them do is open: {outcome.reason}"
                 return [n for n in changes if n not in chosen], list(chosen)
             off = {name[n] for n in fixed if n not in chosen}
             largest = frozenset(on)
@@ -176,12 +203,9 @@ class Repairs:
         if not kinds & {"bail", "drop"}:
             wanted += [(label, "what it keeps apart from is then never reached") for label in ("access(o)", "null_access(o)")]
         for label, said in wanted:
-            bearing = [
-                (b.switchboard, [s.id for s in b.obligation.scenario.steps if any(t == label for t, _ in s.labels)])
-                for b in boards
-            ]
-            bearing = [(board, steps) for board, steps in bearing if steps]
-            if bearing and not any(b.happens(steps, on, off, self._left) for b, steps in bearing):
+            bearing = [b.switchboard for b in boards if _bears(b.obligation, label)]
+            freed = label == "destroyed(o)"  # an access that is right reaches the object, or nothing
+            if bearing and not any(b.happens(label, on, off, self._left, reached=freed) for b in bearing):
                 return said
         return ""
 
@@ -222,13 +246,6 @@ class Repairs:
 
     # -- proofs
 
-    @property
-    def before(self) -> tuple[_Proved, ...]:
-        """Every question of the model as it is, answered."""
-        if self._before is None:
-            self._before = tuple(p for c in clauses() for p in self._decided(self.model, c))
-        return self._before
-
     def _decided(self, model: Model, clause: Clause) -> Iterator[_Proved]:
         for question in questions(model, clause, self.vfs):
             if isinstance(question, Obligation):
@@ -243,6 +260,10 @@ class Repairs:
 class _Board:
     switchboard: Switchboard
     obligation: Obligation
+
+
+def _bears(obligation: Obligation, label: str) -> bool:
+    return any(text == label for s in obligation.scenario.steps for text, _ in s.labels)
 
 
 def _clause(name: str) -> Clause:

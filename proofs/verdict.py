@@ -71,7 +71,7 @@ class Repair:
     why. `diff` is the change as a unified diff, where it is local; then the patched source was proved."""
 
     edits: tuple[Edit, ...] = ()
-    diff: str = ""
+    diff: str = field(default="", metadata={"lines": True})
     reason: str = ""
 
     @property
