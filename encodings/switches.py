@@ -1,8 +1,8 @@
 """A scenario in which things can be switched on and off: for which settings is there a trace?
 
-A switch is an atom of kind ``stable``, so that it has one truth in the whole of a trace. All settings are asked
-of one solver under assumptions, which it remembers what it learnt through (Eén, Sörensson, "Temporal Induction
-by Incremental SAT Solving", 2003).
+A switch is an atom of kind ``stable``, so that it has one truth in the whole of a trace. One solver is asked
+about all settings, under assumptions, and keeps what it learnt (Eén, Sörensson, "Temporal Induction by
+Incremental SAT Solving", 2003).
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ class Switchboard:
         keys = {a.key: a.name for a in scenario.atoms if a.kind == "stable"}
         self.terms: dict[str, FNode] = {s: self.encoding.atom(keys[s]) for s in switches if s in keys}
         broken = self.encoding.terms.no(holds(self.encoding, formula))
-        # An atom without a step to guard is in no constraint.
         self._broken = Questions(self.encoding.constraints(), broken, self.encoding.env)
         self._any = Questions(self.encoding.constraints(), self.encoding.terms.true, self.encoding.env)
 
@@ -61,8 +60,10 @@ class Switchboard:
         *,
         reached: bool = True,
     ) -> bool:
-        """Whether in some trace, be it one that breaks the formula or not, a step bears this predicate; without
-        `reached`, whether a step that may bear it is taken at all, whatever it reaches."""
+        """Whether in some trace, be it one that breaks the formula or not, a step bears this predicate.
+
+        Without `reached`, whether a step that may bear it is taken at all, whatever it reaches.
+        """
         encoding = self.encoding
         return any(
             self._any.ask(

@@ -106,7 +106,9 @@ class _Candidates:
             (at, index)
             for at, program in enumerate(self.model.programs)
             for index, event in enumerate(program.events)
-            if event.source == here and event.kind in kinds and event.field == spot.event.field
+            if event.source == here
+            and event.kind in kinds
+            and event.field == spot.event.field
             and event.note == spot.event.note
             and (not _shared(here) or (program.method, program.function) == (own.method, own.function))
         )
@@ -135,14 +137,23 @@ class _Candidates:
         how = f"{way} instead of {by}()" if by != "at once" else way
         if queued:
             how = f"queue_rcu_work() or call_rcu(), not {spot.event.value.partition(':')[0]} alone,"
-        yield Change("delay", f"free {spot.step.object} with {how} in {_at(spot.event.source)}", spot.event.source, places)
+        yield Change(
+            "delay",
+            f"free {spot.step.object} with {how} in {_at(spot.event.source)}",
+            spot.event.source,
+            places,
+        )
 
     def _type(self, spot: _Spot) -> str:
         """The structure that is freed, where that is known: there is room for an rcu_head."""
         return spot.event.type
 
     def _move(self, spot: _Spot) -> Iterator[Change]:
-        if spot.step.callback != "evict_inode" or spot.event.kind != "free" or self.vfs.callback("free_inode") is None:
+        if (
+            spot.step.callback != "evict_inode"
+            or spot.event.kind != "free"
+            or self.vfs.callback("free_inode") is None
+        ):
             return
         own = self.model.program("free_inode")
         if len(own) > 1 or (not own and self.model.program("destroy_inode")):
@@ -158,8 +169,10 @@ class _Candidates:
             (at, i)
             for at in dict.fromkeys(at for at, _ in places)
             for i, e in enumerate(self.model.programs[at].events)
-            if e.kind == "write" and e.value == "null" and (e.object, e.field) in
-            {cell_of(self.model.programs[a].events[j].object) for a, j in places if a == at}
+            if e.kind == "write"
+            and e.value == "null"
+            and (e.object, e.field)
+            in {cell_of(self.model.programs[a].events[j].object) for a, j in places if a == at}
         )
         by = spot.event.note or "the free"
         along = sorted({self._event(p).source.line for p in stores})
@@ -174,8 +187,12 @@ class _Candidates:
 
     def _drop(self, spot: _Spot) -> Change:
         cell = "->".join(filter(None, (spot.step.object, spot.step.field)))
-        return Change("drop", f"drop the store to {cell} in {_at(spot.event.source)}", spot.event.source,
-                      self._like(spot, "write"))
+        return Change(
+            "drop",
+            f"drop the store to {cell} in {_at(spot.event.source)}",
+            spot.event.source,
+            self._like(spot, "write"),
+        )
 
     def _once(self, touched: list[_Spot]) -> Iterator[Change]:
         """One change a cell: every later read of it yields what the first one did."""
@@ -197,10 +214,8 @@ class _Candidates:
                         again = {i for n, i in places if n == at}
                         uses = [e.source for e in walker.events if e.via in again]
                         told = _listed(uses or [self._event(p).source for p in places if p[0] == at])
-                        text = (
-                            f"read {object_}->{field} once in {self._in(at, start.source)}, and use that value "
-                            f"in {told} too"
-                        )
+                        where = self._in(at, start.source)
+                        text = f"read {object_}->{field} once in {where}, and use that value in {told} too"
                         yield Change("once", text, start.source, tuple(places), tuple(first))
 
     def _test(self, touched: list[_Spot]) -> Iterator[Change]:
@@ -208,7 +223,8 @@ class _Candidates:
         for spot in touched:
             if spot.event.object == "NULL":
                 tested |= {
-                    s.id: None for s in self.steps.values()
+                    s.id: None
+                    for s in self.steps.values()
                     if s.kind == "read" and (s.object, s.field) in self.cleared
                 }
             via = spot.step.via
@@ -221,7 +237,8 @@ class _Candidates:
             if found is None or (read.object, read.field) not in self.cleared:
                 continue
             cell = f"{found.event.object}->{found.event.field}"
-            text = f"test {cell}, as read in {self._in(found.place[0], read.source)}, for NULL before it is followed"
+            where = self._in(found.place[0], read.source)
+            text = f"test {cell}, as read in {where}, for NULL before it is followed"
             yield Change("test", text, read.source, self._like(found, "read"))
 
     def _bail(self, touched: list[_Spot]) -> Iterator[Change]:
@@ -232,7 +249,9 @@ class _Candidates:
                 by_walker.setdefault((program.method, program.function), []).append(spot)
         for (method, function), spots in by_walker.items():
             programs = [
-                n for n, p in enumerate(self.model.programs) if (p.method, p.function, p.mode) == (method, function, "rcu")
+                n
+                for n, p in enumerate(self.model.programs)
+                if (p.method, p.function, p.mode) == (method, function, "rcu")
             ]
             lines = sorted({s.event.source for s in spots}, key=lambda s: (s.file, s.line))
             if len(lines) <= _SPOTS:
@@ -267,8 +286,13 @@ class _Candidates:
                     _region([self._event(p).source for p in side]) for side in sides if side
                 )
                 start = self._event(places[0]).source
-                yield Change("lock", f"take {object_}->{member} in {told}", start, tuple(places),
-                             lock=(object_, member, type_))
+                yield Change(
+                    "lock",
+                    f"take {object_}->{member} in {told}",
+                    start,
+                    tuple(places),
+                    lock=(object_, member, type_),
+                )
 
     def _known_locks(self, programs: Iterable[int]) -> list[tuple[str, str, str]]:
         """The spin locks that may be meant: the victim's own, and those that the methods take already."""
@@ -283,9 +307,9 @@ class _Candidates:
             events = self.model.programs[at].events
             for e in events:
                 below = e.object == target or e.object.startswith(target + "->")
-                if e.kind == "lock" and e.value == "exclusive" and not below and "[" not in e.object:
-                    if not any(b.kind == "block" and b.source == e.source for b in events):
-                        found[e.object, e.field, e.type] = None
+                sleeps = any(b.kind == "block" and b.source == e.source for b in events)
+                if (e.kind, e.value) == ("lock", "exclusive") and not (below or sleeps or "[" in e.object):
+                    found[e.object, e.field, e.type] = None
         return list(found)
 
     def _side(self, at: int, spots: list[_Spot], lock: tuple[str, str], reader: bool) -> list[Place] | None:
@@ -311,9 +335,7 @@ class _Candidates:
         else:
             cells = {cell_of(s.step.object) for s in spots} | {(s.step.object, s.step.field) for s in spots}
             stores = {
-                i
-                for i, e in enumerate(program.events)
-                if e.kind == "write" and (e.object, e.field) in cells
+                i for i, e in enumerate(program.events) if e.kind == "write" and (e.object, e.field) in cells
             }
             if stores:  # what is freed once the pointer is gone may be freed without the lock
                 indices = stores | {i for i in indices if i < max(stores)}
@@ -348,7 +370,9 @@ def _shared(source: Source) -> bool:
 
 def _reads(program: Program, object_: str, field: str) -> tuple[int, list[int]]:
     """The first read of a cell, and those after it that are made only if it is."""
-    reads = [i for i, e in enumerate(program.events) if (e.kind, e.object, e.field) == ("read", object_, field)]
+    reads = [
+        i for i, e in enumerate(program.events) if (e.kind, e.object, e.field) == ("read", object_, field)
+    ]
     if not reads:
         return -1, []
     one = reads[0]
@@ -370,4 +394,3 @@ def _region(sources: list[Source]) -> str:
     if (first.file, first.function) == (last.file, last.function):
         return f"{first.function}() ({first.file}:{first.line} to {last.line})"
     return f"{_at(first)} to {_at(last)}"
-

@@ -1,9 +1,9 @@
 """Changes to callback programs that may mend a violation: each one place of the source, in every program that
 comes to it.
 
-Each change has a switch, a configuration atom of its own. `switched` makes a model in which all of them can be
-on or off, so that one scenario stands for every set of them; `changed` makes the model in which a set of them
-is made. Both come from the same transformation. No solver here, no clause.
+Each change has a switch, a configuration atom of its own. `switched` makes a model in which all of them can
+be on or off, so that one scenario stands for every set of them; `changed` makes the model in which a set of
+them is made. Both come from the same transformation. No solver here, no clause.
 """
 
 from __future__ import annotations
@@ -89,8 +89,15 @@ class _Text:
         wanted = set(origins)
         return [n for n in self.nodes if n.origin in wanted]
 
-    def insert(self, event: Event, via: _Node | None, *, before: _Node | None = None, after: _Node | None = None,
-               origin: int = -1) -> _Node:
+    def insert(
+        self,
+        event: Event,
+        via: _Node | None,
+        *,
+        before: _Node | None = None,
+        after: _Node | None = None,
+        origin: int = -1,
+    ) -> _Node:
         node = _Node(event, via, origin)
         if before is not None:
             self.nodes.insert(self.nodes.index(before), node)
@@ -154,11 +161,11 @@ def switched(model: Model, changes: Mapping[int, Change]) -> Model:
     for number, change in sorted(changes.items(), key=lambda c: order.index(c[1].kind)):
         switch = change.switch(number)
         own: dict[int, list[int]] = {}
-        for program, event in change.places:
-            own.setdefault(program, []).append(event)
+        for at, event in change.places:
+            own.setdefault(at, []).append(event)
         others: dict[int, list[int]] = {}
-        for program, event in change.others:
-            others.setdefault(program, []).append(event)
+        for at, event in change.others:
+            others.setdefault(at, []).append(event)
         for index, events in own.items():
             text = texts[index]
             if change.kind == "delay":
@@ -199,7 +206,9 @@ def _delay(text: _Text, switch: str, events: list[int]) -> None:
         now, event = conjoin(node.event.guard, ((switch, False),)), node.event
         later = conjoin(event.guard, ((switch, True),))
         if event.kind == "free":
-            queued = replace(event, kind="defer", value="rcu", field="", guard=later, then=(replace(event, via=None),))
+            queued = replace(
+                event, kind="defer", value="rcu", field="", guard=later, then=(replace(event, via=None),)
+            )
         else:
             queued = replace(event, value="rcu", guard=later)
         text.insert(queued, node.via, after=node, origin=node.origin)
@@ -215,8 +224,14 @@ def _home(
             return text
     if "free_inode" not in added:
         function = "free_inode"
-        added["free_inode"] = _Text.of(Program("free_inode", function, "", replace(program.source, function=function), ()))
-        tables = [n.partition("@")[2] for n, f in model.facts if n.startswith(f"{program.method}@") and f == program.function]
+        added["free_inode"] = _Text.of(
+            Program("free_inode", function, "", replace(program.source, function=function), ())
+        )
+        tables = [
+            n.partition("@")[2]
+            for n, f in model.facts
+            if n.startswith(f"{program.method}@") and f == program.function
+        ]
         facts += [(f"free_inode@{table}", function) for table in tables]
     return added["free_inode"]
 
@@ -237,7 +252,9 @@ def _move(text: _Text, target: _Text, switch: str, events: list[int], stores: li
         if not steps and (cell := cell_of(event.object)) is not None:
             steps = [(*cell, "")]
         for object_, member, type_ in steps:
-            read = Event("read", object_, member, guard=(tuple(sorted(literals)),), source=event.source, type=type_)
+            read = Event(
+                "read", object_, member, guard=(tuple(sorted(literals)),), source=event.source, type=type_
+            )
             made = _Node(read, through, -1)
             target.nodes.insert(at, made)
             at, through = at + 1, made
@@ -245,9 +262,22 @@ def _move(text: _Text, target: _Text, switch: str, events: list[int], stores: li
         reads = {id(n) for n in chain}
         known = {a.name for a, n in text.atoms if n is not None and id(n) in reads}
         if last_put(text.program, text.program.events[node.origin]):
-            literals.append((target.atom(Atom(target.name("repair-f"), "free", LAST.replace("the moved code", event.note) if event.note else LAST)), True))
+            literals.append(
+                (
+                    target.atom(
+                        Atom(
+                            target.name("repair-f"),
+                            "free",
+                            LAST.replace("the moved code", event.note) if event.note else LAST,
+                        )
+                    ),
+                    True,
+                )
+            )
         elif any(n not in known for cube in event.guard for n, _ in cube):
-            literals.append((target.atom(Atom(target.name("repair-f"), "free", "what it was freed under")), True))
+            literals.append(
+                (target.atom(Atom(target.name("repair-f"), "free", "what it was freed under")), True)
+            )
         moved = replace(event, guard=(tuple(sorted(literals)),))
         target.nodes.insert(at, _Node(moved, through, -1))
         node.event = replace(event, guard=conjoin(event.guard, ((switch, False),)))
@@ -284,7 +314,8 @@ def _either(text: _Text, node: _Node, other: _Node, switch: str) -> None:
         definition = (((own, True), (switch, False)), ((its, True), (switch, True)))
         index = next(i for i, (a, _) in enumerate(text.atoms) if a.name == atom.name)
         text.atoms[index] = (
-            Atom(atom.name, "defined", atom.text, definition=tuple(tuple(sorted(c)) for c in definition)), None
+            Atom(atom.name, "defined", atom.text, definition=tuple(tuple(sorted(c)) for c in definition)),
+            None,
         )
 
 
@@ -296,14 +327,19 @@ def _test(text: _Text, switch: str, events: list[int]) -> None:
             name = text.nonnull(read)
             for node in below:
                 guard = node.event.guard
-                tested = (*conjoin(guard, ((switch, False),)), *conjoin(guard, ((name, True), (switch, True))))
+                tested = (
+                    *conjoin(guard, ((switch, False),)),
+                    *conjoin(guard, ((name, True), (switch, True))),
+                )
                 node.event = replace(node.event, guard=tested)
         for node in text.nodes:
             if node.event.object == "NULL":
                 guard = tuple(
                     cube
                     for c in node.event.guard
-                    for cube in (conjoin((c,), ((switch, False),)) if any((t, False) in c for t in tests) else (c,))
+                    for cube in (
+                        conjoin((c,), ((switch, False),)) if any((t, False) in c for t in tests) else (c,)
+                    )
                 )
                 node.event = replace(node.event, guard=guard)
 
@@ -311,7 +347,9 @@ def _test(text: _Text, switch: str, events: list[int]) -> None:
 def _lock(text: _Text, switch: str, events: list[int], lock: tuple[str, str, str]) -> None:
     nodes = text.came_from(events)
     object_, member, type_ = lock
-    taken = Event("lock", object_, member, "exclusive", (((switch, True),),), nodes[0].event.source, type=type_)
+    taken = Event(
+        "lock", object_, member, "exclusive", (((switch, True),),), nodes[0].event.source, type=type_
+    )
     text.insert(taken, None, before=nodes[0])
     text.insert(replace(taken, kind="unlock", source=nodes[-1].event.source), None, after=nodes[-1])
 
@@ -357,7 +395,9 @@ def _decided(program: Program, truths: Mapping[str, bool]) -> Program:
                 continue
             atom = replace(atom, definition=definition)
         atoms.append(atom)
-    guarded = [replace(e, guard=_simplified(e.guard, known), then=_then(e.then, known)) for e in program.events]
+    guarded = [
+        replace(e, guard=_simplified(e.guard, known), then=_then(e.then, known)) for e in program.events
+    ]
     kept: dict[int, int] = {}
     for index, event in enumerate(guarded):
         if event.guard != FALSE and (event.via is None or event.via in kept):
@@ -390,4 +430,3 @@ def _simplified(guard: Guard, known: Mapping[str, bool]) -> Guard:
                 return TRUE
             found[rest] = None
     return tuple(found)
-

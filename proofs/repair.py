@@ -1,9 +1,9 @@
 """Repairs: for each violation the smallest set of changes under which the clause is proved.
 
-Every change that may help has a switch in one model (`changes.py`); the solver says for which settings a trace
-still breaks the clause, and the smallest set that none of its answers rules out is tried next. A set is a
-repair only if the program with these changes made goes through the ordinary proofs: the clause is proved for
-these callbacks and this object, nothing that was proved is lost, and what is freed and what is read still is.
+Every change that may help has a switch in one model (`changes.py`). The solver says for which settings a
+trace still breaks the clause, and the smallest set that none of its answers rules out is tried next. A set is
+a repair only if the program with these changes made goes through the ordinary proofs: the clause is proved
+for these callbacks and this object, nothing that was proved is lost, what is freed and what is read still is.
 """
 
 from __future__ import annotations
@@ -85,6 +85,10 @@ class Repairs:
                 self.before.append(proved)
                 yield
 
+    def extend(self, seconds: float) -> None:
+        """From now on, so many seconds are left."""
+        self._deadline = time.monotonic() + seconds
+
     def of(self, result: Result) -> Found:
         """The repair of a violated result: one for all results with its key. After `prepare`."""
         if result.key not in self._found:
@@ -94,7 +98,7 @@ class Repairs:
     # -- the search
 
     def _search(self, result: Result) -> Found:
-        self._deadline = time.monotonic() + self.seconds
+        self.extend(self.seconds)
         violated = [
             p.question
             for p in self.before
@@ -166,7 +170,7 @@ class Repairs:
         """
         name = {n: c.switch(n) for n, c in changes.items()}
         numbers = {s: n for n, s in name.items()}
-        fixed = {n for n, c in changes.items() if c.kind == "drop" or c.others and c.kind == "move"}
+        fixed = {n for n, c in changes.items() if c.kind == "drop" or (c.others and c.kind == "move")}
         for board in boards:
             on, off = {name[n] for n in chosen}, {name[n] for n in changes if n not in chosen}
             outcome, _ = board.switchboard.breaks(on, off, self._left)
@@ -201,7 +205,10 @@ class Repairs:
         if kinds & {"delay", "move"}:
             wanted.append(("destroyed(o)", "what it delays is then never freed"))
         if not kinds & {"bail", "drop"}:
-            wanted += [(label, "what it keeps apart from is then never reached") for label in ("access(o)", "null_access(o)")]
+            wanted += [
+                (label, "what it keeps apart from is then never reached")
+                for label in ("access(o)", "null_access(o)")
+            ]
         for label, said in wanted:
             bearing = [b.switchboard for b in boards if _bears(b.obligation, label)]
             freed = label == "destroyed(o)"  # an access that is right reaches the object, or nothing
@@ -214,8 +221,11 @@ class Repairs:
         return self.compared(result, changed(self.model, changes, chosen))
 
     def compared(self, result: Result, model: Model) -> str:
-        """Why `model` does not mend `result`; "" if it does: the clause is proved for its callbacks and object,
-        and no other clause or obligation is worse than in the model as it was."""
+        """Why `model` does not mend `result`; "" if it does.
+
+        It does if the clause is proved for the callbacks and the object of `result`, and no other clause or
+        obligation is worse than in the model as it was.
+        """
         before = [p.result for p in self.before]
         first = _clause(result.clause)
         proved = False
@@ -236,7 +246,8 @@ class Repairs:
             if clause.id == first.id:
                 methods = {c.partition("[")[0] for c in result.callbacks}
                 unsure = next(
-                    (r for r in after if r.verdict is Verdict.UNKNOWN and methods.issuperset(r.callbacks)), None
+                    (r for r in after if r.verdict is Verdict.UNKNOWN and methods.issuperset(r.callbacks)),
+                    None,
                 )
                 if unsure is not None:
                     return _said(unsure)
@@ -298,6 +309,3 @@ def _said(result: Result) -> str:
 
 def _none(reason: str, why: str = "") -> Found:
     return Found(Repair(reason=f"{reason} ({why})" if why else reason))
-
-
-

@@ -1,5 +1,5 @@
-"""Repairs as unified diffs, where the edit is local: kfree() of a structure that the filesystem defines becomes
-kfree_rcu(), and the structure gets the ``struct rcu_head`` that this needs.
+"""Repairs as unified diffs, where the edit is local: kfree() of a structure that the filesystem defines
+becomes kfree_rcu(), and the structure gets the ``struct rcu_head`` that this needs.
 
 A diff is shown only if the patched source, read anew, proves what the repair says (`repair.py`).
 """
@@ -58,7 +58,7 @@ class Rewriter:
     _read: dict[tuple[tuple[str, str], ...], tuple[Model, ...]] = field(default_factory=dict)
 
     def __call__(self, model: Model, changes: Sequence[Change]) -> Patched | None:
-        """The diff that makes these changes; None where it is not a local edit of the filesystem's own files."""
+        """The diff that makes these changes; None where it is no local edit of the filesystem's own files."""
         if self.name.module is not None:
             return None
         unit = unit_at(self.tree.afresh(), self.name.folder, self.name.own)
@@ -69,7 +69,9 @@ class Rewriter:
                 return None
             edits += [e for e in made if e not in edits]
         files = {f.path: f for f in unit.files}
-        texts = {p: _applied(files[p].text, [e for e in edits if e.path == p]) for p in {e.path for e in edits}}
+        texts = {
+            p: _applied(files[p].text, [e for e in edits if e.path == p]) for p in {e.path for e in edits}
+        }
         diff = "".join(_diff(p, files[p].text, texts[p]) for p in sorted(texts))
         found = next((m for m in self._models(texts) if m.table == model.table), None)
         return Patched(diff, found) if found is not None else None
@@ -90,7 +92,9 @@ def _applied(text: str, edits: list[_Edit]) -> str:
 
 def _diff(path: str, before: str, after: str) -> str:
     lines = difflib.unified_diff(_lines(before), _lines(after), f"a/{path}", f"b/{path}", n=CONTEXT)
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )
 
 
 def _lines(text: str) -> list[str]:
@@ -154,8 +158,12 @@ def _freed(
         first, last = file.line(definition.start), file.line(definition.end)
         if definition.kind != "function" or definition.broken or not first <= change.source.line <= last:
             continue
-        piece = parse_function(file.text[definition.start : definition.end], definition.name, definition.start)
-        calls = [c for c in _calls(piece, "kfree") if file.line(piece.offset + c.start_byte) == change.source.line]
+        piece = parse_function(
+            file.text[definition.start : definition.end], definition.name, definition.start
+        )
+        calls = [
+            c for c in _calls(piece, "kfree") if file.line(piece.offset + c.start_byte) == change.source.line
+        ]
         if len(calls) != 1:
             return None
         return _statement(unit, file, definition, piece, calls[0], tag, member, never_null, kernel)
@@ -163,8 +171,15 @@ def _freed(
 
 
 def _statement(
-    unit: Unit, file: SourceFile, definition: Definition, piece: Parsed, call: tree_sitter.Node, tag: str,
-    member: str, never_null: bool, kernel: str,
+    unit: Unit,
+    file: SourceFile,
+    definition: Definition,
+    piece: Parsed,
+    call: tree_sitter.Node,
+    tag: str,
+    member: str,
+    never_null: bool,
+    kernel: str,
 ) -> _Edit | None:
     statement, arguments = call.parent, call.child_by_field_name("arguments")
     if statement is None or statement.type != "expression_statement" or arguments is None:

@@ -54,8 +54,8 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One change of a repair: its kind (``delay``, ``move``, ``once``, ``test``, ``drop``, ``lock``, ``bail``), in
-    words, and where it is made."""
+    """One change of a repair, in words, and where it is made; `kind` is ``delay``, ``move``, ``once``,
+    ``test``, ``drop``, ``lock`` or ``bail``."""
 
     kind: str
     text: str
@@ -77,7 +77,8 @@ class Repair:
     @property
     def sentence(self) -> str:
         """The changes, or that there are none, in one sentence."""
-        return "; and ".join(e.text for e in self.edits) or f"no repair from the list was found: {self.reason}"
+        made = "; and ".join(e.text for e in self.edits)
+        return made or f"no repair from the list was found: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,8 +118,9 @@ def _repair(repair: Repair, width: int) -> list[str]:
     if not repair.edits:
         return _paragraph(f"Repair: {repair.sentence}", width)
     said = _paragraph(f"Repair: {repair.sentence}", width)
-    how = "the patched source was read and proved" if repair.diff else "the changed callback programs were proved"
-    return [*said, f"  ({how})", *(["", *repair.diff.rstrip("\n").split("\n")] if repair.diff else [])]
+    if not repair.diff:
+        return [*said, "  (the changed callback programs were proved)"]
+    return [*said, "  (the patched source was read and proved)", "", *repair.diff.rstrip("\n").split("\n")]
 
 
 def _opinion(opinion: Opinion) -> str:
