@@ -17,6 +17,7 @@ _INDEX = re.compile(r"[^:]*:(\d+)")
 _SPOTS = 4
 """In so many places at most a method is made to return early for one violation; else at its beginning."""
 _NOT_LOCKED = frozenset({"lock", "unlock", "block", "wait", "call", "return"})
+_RELEASES = frozenset({"free", "defer", "put"})
 QUEUES = {"kfree": "kfree_rcu()", "kvfree": "kvfree_rcu()"}
 
 
@@ -139,7 +140,7 @@ class _Candidates:
             how = f"queue_rcu_work() or call_rcu(), not {spot.event.value.partition(':')[0]} alone,"
         yield Change(
             "delay",
-            f"free {spot.step.object} with {how} in {_at(spot.event.source)}",
+            f"free {spot.step.object} with {how} in {self._in(spot.place[0], spot.event.source)}",
             spot.event.source,
             places,
         )
@@ -176,7 +177,8 @@ class _Candidates:
         )
         by = spot.event.note or "the free"
         along = sorted({self._event(p).source.line for p in stores})
-        text = f"move {by} of {spot.event.object} from {_at(spot.event.source)} to ->free_inode()"
+        where = self._in(spot.place[0], spot.event.source)
+        text = f"move {by} of {spot.event.object} from {where} to ->free_inode()"
         if along:
             text += f", without the store of NULL that goes with it (line {', '.join(map(str, along))})"
         yield Change("move", text, spot.event.source, places, stores)
@@ -189,7 +191,7 @@ class _Candidates:
         cell = "->".join(filter(None, (spot.step.object, spot.step.field)))
         return Change(
             "drop",
-            f"drop the store to {cell} in {_at(spot.event.source)}",
+            f"drop the store to {cell} in {self._in(spot.place[0], spot.event.source)}",
             spot.event.source,
             self._like(spot, "write"),
         )
@@ -254,7 +256,13 @@ class _Candidates:
                 if (p.method, p.function, p.mode) == (method, function, "rcu")
             ]
             lines = sorted({s.event.source for s in spots}, key=lambda s: (s.file, s.line))
-            if len(lines) <= _SPOTS:
+            skipped = [
+                e
+                for at, first in {s.place[0]: min(t.place[1] for t in spots) for s in spots}.items()
+                for e in self.model.programs[at].events[first:]
+            ]
+            # To return late, before something is freed or dropped, would leak it.
+            if len(lines) <= _SPOTS and not any(e.kind in _RELEASES for e in skipped):
                 places = tuple(dict.fromkeys(s.place for s in spots))
                 told = f"return -ECHILD in RCU mode in {function}() before {_listed(lines)}"
                 if all(s.function == function for s in lines):

@@ -239,7 +239,7 @@ def _home(
 def _move(text: _Text, target: _Text, switch: str, events: list[int], stores: list[int]) -> None:
     for node in text.came_from(stores):
         node.event = replace(node.event, guard=conjoin(node.event.guard, ((switch, False),)))
-    for number, node in enumerate(text.came_from(events)):
+    for node in text.came_from(events):
         event, chain = node.event, []
         via = node.via
         while via is not None:
@@ -247,7 +247,8 @@ def _move(text: _Text, target: _Text, switch: str, events: list[int], stores: li
             via = via.via
         literals: list[tuple[str, bool]] = [(switch, True)]
         through: _Node | None = None
-        at = number * 8
+        # Before all that is there already: it frees the inode itself.
+        at = next((i for i, n in enumerate(target.nodes) if n.origin >= 0), len(target.nodes))
         steps = [(n.event.object, n.event.field, n.event.type) for n in reversed(chain)]
         if not steps and (cell := cell_of(event.object)) is not None:
             steps = [(*cell, "")]

@@ -97,7 +97,8 @@ def block(result: Result, width: int, paint: Paint, detail: Detail = Detail.NORM
         lines += ["", *draw(result.trace, width, paint), ""]
         lines += _paragraph(result.summary, width)
         lines += _paragraph(held(result.trace), width)
-        mended = result.repair is not None and bool(result.repair.edits)
+        # A debug print that is left out is less of a change than any in the list of repairs.
+        mended = result.repair is not None and bool(result.repair.edits) and not result.debug_only
         lines += _paragraph(f"Fix: {result.fix}" if result.fix and not mended else "", width)
         if result.repair is not None:
             lines += _repair(result.repair, width)
