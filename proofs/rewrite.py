@@ -1,5 +1,5 @@
 """Repairs as unified diffs, where the edit is local: kfree() of a structure that the filesystem defines
-becomes kfree_rcu(), and the structure gets the ``struct rcu_head`` that this needs.
+becomes kfree_rcu(), and the structure gets the ``struct rcu_head`` that this needs; a store goes.
 
 A diff is shown only if the patched source, read anew, proves what the repair says (`repair.py`).
 """
@@ -18,7 +18,7 @@ from ..reader.parse import Parsed, parse_function
 from ..reader.source import Definition, SourceFile
 from ..reader.tree import Tree
 from ..reader.units import Unit, unit_at
-from ..spec.program import Event, Model, Program
+from ..spec.program import Event, Model, Program, Source
 from ..spec.vfs import version
 from .changes import Change
 from .work import UnitName
@@ -105,17 +105,18 @@ def _lines(text: str) -> list[str]:
 
 def _edits(unit: Unit, model: Model, change: Change) -> list[_Edit] | None:
     """The edits of one change, or None."""
-    events = [(model.programs[at], model.programs[at].events[i]) for at, i in change.places]
-    if change.kind != "delay" or not events:
+    file = next((f for f in unit.files if f.path == change.source.file and not f.problem), None)
+    if file is None or "\r" in file.raw.decode("utf-8", "replace"):
         return None
+    if change.kind == "drop":
+        dropped = _dropped(file, change)
+        return None if dropped is None else [dropped]
+    events = [(model.programs[at], model.programs[at].events[i]) for at, i in change.places]
     kinds = {(e.kind, e.note, e.type) for _, e in events}
-    if len(kinds) != 1:
+    if change.kind != "delay" or len(kinds) != 1:
         return None
     kind, note, tag = kinds.pop()
     if (kind, note) != ("free", "kfree()") or not tag:
-        return None
-    file = next((f for f in unit.files if f.path == change.source.file and not f.problem), None)
-    if file is None or "\r" in file.raw.decode("utf-8", "replace"):
         return None
     structure = _structure(unit, file, tag)
     if structure is None:
@@ -123,6 +124,30 @@ def _edits(unit: Unit, model: Model, change: Change) -> list[_Edit] | None:
     member, added = structure
     freed = _freed(unit, file, change, tag, member, all(_never_null(p, e) for p, e in events), model.kernel)
     return None if freed is None else [freed, *added]
+
+
+def _dropped(file: SourceFile, change: Change) -> _Edit | None:
+    """The edit that takes a store out: an assignment without calls, alone on its line in a block."""
+    for definition, piece in _functions(file, change.source):
+        found = [
+            n
+            for n in _nodes(piece, "expression_statement")
+            if file.line(piece.offset + n.start_byte) == change.source.line
+        ]
+        if len(found) != 1 or found[0].parent is None or found[0].parent.type != "compound_statement":
+            return None
+        (statement,) = found
+        start, end = piece.offset + statement.start_byte, piece.offset + statement.end_byte
+        line = file.text.rfind("\n", 0, start) + 1
+        after = file.text.find("\n", end)
+        alone = not file.text[line:start].strip() and after >= 0 and not file.text[end:after].strip()
+        plain = statement.named_children[0].type == "assignment_expression" and not any(
+            statement.start_byte <= c.start_byte < statement.end_byte
+            for c in _nodes(piece, "call_expression")
+        )
+        whole = definition.start < line and after < definition.end
+        return _Edit(file.path, line, after + 1, "") if alone and plain and whole else None
+    return None
 
 
 def _structure(unit: Unit, user: SourceFile, tag: str) -> tuple[str, list[_Edit]] | None:
@@ -154,13 +179,7 @@ def _freed(
     unit: Unit, file: SourceFile, change: Change, tag: str, member: str, never_null: bool, kernel: str
 ) -> _Edit | None:
     """The edit of the statement that frees."""
-    for definition in file.definitions.get(change.source.function, ()):
-        first, last = file.line(definition.start), file.line(definition.end)
-        if definition.kind != "function" or definition.broken or not first <= change.source.line <= last:
-            continue
-        piece = parse_function(
-            file.text[definition.start : definition.end], definition.name, definition.start
-        )
+    for definition, piece in _functions(file, change.source):
         calls = [
             c for c in _calls(piece, "kfree") if file.line(piece.offset + c.start_byte) == change.source.line
         ]
@@ -168,6 +187,15 @@ def _freed(
             return None
         return _statement(unit, file, definition, piece, calls[0], tag, member, never_null, kernel)
     return None
+
+
+def _functions(file: SourceFile, source: Source) -> Iterator[tuple[Definition, Parsed]]:
+    """The definition of a function that a line stands in, parsed."""
+    for definition in file.definitions.get(source.function, ()):
+        first, last = file.line(definition.start), file.line(definition.end)
+        if definition.kind == "function" and not definition.broken and first <= source.line <= last:
+            text = file.text[definition.start : definition.end]
+            yield definition, parse_function(text, definition.name, definition.start)
 
 
 def _statement(
@@ -201,11 +229,17 @@ def _statement(
 
 
 def _calls(piece: Parsed, name: str) -> Iterator[tree_sitter.Node]:
+    for node in _nodes(piece, "call_expression"):
+        function = node.child_by_field_name("function")
+        if function is not None and piece.string(function) == name:
+            yield node
+
+
+def _nodes(piece: Parsed, kind: str) -> Iterator[tree_sitter.Node]:
     todo = [piece.root]
     while todo:
         node = todo.pop()
-        function = node.child_by_field_name("function") if node.type == "call_expression" else None
-        if function is not None and piece.string(function) == name:
+        if node.type == kind:
             yield node
         todo += node.children
 

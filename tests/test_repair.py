@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from toys import edit, small_tree
 
 from dentryproof.commands.main import main
 from dentryproof.encodings.smallest import Smallest
+from dentryproof.paper.page import page as html_page
 from dentryproof.proofs.candidates import candidates
 from dentryproof.proofs.changes import changed, switched
 from dentryproof.proofs.decide import Decisions, decide
@@ -464,7 +466,15 @@ def _applied(root: Path, diff: str) -> None:
     subprocess.run(["git", "apply", "-"], cwd=root, input=diff.encode(), check=True)
 
 
-PATCHABLE = ("plainfree", "superkill", "movedother", "headerfree", "superfreedonce")
+PATCHABLE = (
+    "plainfree",
+    "superkill",
+    "movedother",
+    "headerfree",
+    "superfreedonce",
+    "storefsdata",
+    "prunewrite",
+)
 
 
 @pytest.mark.parametrize("name", PATCHABLE)
@@ -563,6 +573,33 @@ def test_kfree_rcu_of_null_is_an_oops_before_5_12(kernel: str, said: str, tmp_pa
     _applied(root, result.repair.diff)
 
 
+@pytest.mark.parametrize(
+    "store, diff",
+    [
+        ("\tdentry->d_time = 1;", "-\tdentry->d_time = 1;\n"),
+        ("\tdentry->d_time++;", ""),
+        ("\tdentry->d_time = toy_now();", ""),  # the call may do more
+        ("\tif (dentry->d_sb)\n\t\tdentry->d_time = 1;", ""),  # an if needs its statement
+    ],
+)
+def test_a_store_that_is_dropped(store: str, diff: str, tmp_path: Path) -> None:
+    root = small_tree(tmp_path / "linux", "prunewrite")
+    source = root / "fs/prunewrite/prunewrite.c"
+    (old,) = re.findall(r"^\tdentry->d_time = .*;$", source.read_text(), re.MULTILINE)
+    edit(source, old, store)
+    edit(
+        source,
+        "static void toy_prune",
+        "static long toy_now(void)\n{\n\treturn 1;\n}\n\nstatic void toy_prune",
+    )
+    found = run(Request(filesystems=("prunewrite",), linux=root, exports=Exports(repair=True)))
+    (result,) = [r for r in found.results if r.verdict is Verdict.VIOLATED]
+    assert result.repair is not None and [e.kind for e in result.repair.edits] == ["drop"]
+    assert diff in result.repair.diff and bool(diff) == bool(result.repair.diff)
+    if diff:
+        _applied(root, result.repair.diff)
+
+
 def test_a_patch_that_does_not_prove_is_no_repair(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reader may see in the patched source what the changed model has not: then the next is tried."""
     tree = Tree(TREE)
@@ -645,6 +682,14 @@ def test_control_characters_of_a_diff_do_not_reach_the_terminal() -> None:
     hostile = Repair((Edit("delay", "a\x1b[2Jb"),), diff)
     text = render(replace(report("plainfree"), results=(replace(result, repair=hostile),)))
     assert "\x1b" not in text and "\n+\t\\x1b[2Jy\n" in text
+
+
+def test_the_page_has_the_repair_escaped() -> None:
+    (result,) = [r for r in report("plainfree").results if r.verdict is Verdict.VIOLATED]
+    hostile = Repair((Edit("delay", "<b>free</b>"),), "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-\t<script>\n+\ty\n")
+    page = html_page(replace(report("plainfree"), results=(replace(result, repair=hostile),)))
+    assert "&lt;b&gt;free&lt;/b&gt;" in page and "<b>free" not in page
+    assert "-\t&lt;script&gt;\n+\ty\n" in page
 
 
 def test_sarif_has_the_diff_as_a_fix(tmp_path: Path) -> None:
