@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @options.kernel
 @options.clauses
 @options.repair
+@options.memory_model
 @options.reading
 @click.option(
     "--format",

@@ -134,20 +134,17 @@ class _Candidates:
         if self._sleeps(places) and not queued:
             return
         by = (spot.step.note or spot.event.note or "at once").removesuffix("()")
-        way = QUEUES.get(by, "call_rcu()") if spot.step.note and self._type(spot) else "call_rcu()"
+        way = QUEUES.get(by, "call_rcu()") if spot.step.note and spot.event.type else "call_rcu()"
         how = f"{way} instead of {by}()" if by != "at once" else way
         if queued:
-            how = f"queue_rcu_work() or call_rcu(), not {spot.event.value.partition(':')[0]} alone,"
+            work = spot.event.value == "work"
+            how = "queue_rcu_work(), not a plain work item," if work else "call_rcu(), not SRCU alone,"
         yield Change(
             "delay",
             f"free {spot.step.object} with {how} in {self._in(spot.place[0], spot.event.source)}",
             spot.event.source,
             places,
         )
-
-    def _type(self, spot: _Spot) -> str:
-        """The structure that is freed, where that is known: there is room for an rcu_head."""
-        return spot.event.type
 
     def _move(self, spot: _Spot) -> Iterator[Change]:
         if (

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..encodings.smallest import Smallest
 from ..encodings.switches import Switchboard
+from ..encodings.weak import MEMORY_MODELS
 from ..spec.contract import Clause, clauses
 from ..spec.program import Model
 from ..spec.vfs import Vfs
@@ -112,13 +113,10 @@ class Repairs:
             return _none(f"none of the changes that are tried ({_LIST}) bears on it")
         changes = dict(enumerate(found))
         with ExitStack() as stack:
+            switches = [c.switch(n) for n, c in changes.items()]
+            allowed = MEMORY_MODELS[self.decisions.memory_model]
             boards = [
-                _Board(
-                    stack.enter_context(
-                        Switchboard(o.scenario, o.formula, [c.switch(n) for n, c in changes.items()])
-                    ),
-                    o,
-                )
+                _Board(stack.enter_context(Switchboard(allowed(o.scenario), o.formula, switches)), o)
                 for o in self._goals(switched(self.model, changes), result)
             ]
             smallest = stack.enter_context(Smallest({n: 1000 + n for n in changes}))
