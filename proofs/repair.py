@@ -164,11 +164,14 @@ class Repairs:
         """What a set must have that mends it, as for `Smallest.demand`: one change that is not in a largest
         set, larger than `chosen`, with which the clause is still broken. None if it is not with `chosen`.
 
-        Taking back a store may break what relies on it: about sets that differ there, nothing is said.
+        Taking back a store may break what relies on it, and what is read once goes past the test of a later
+        read: about sets that differ there, nothing is said.
         """
         name = {n: c.switch(n) for n, c in changes.items()}
         numbers = {s: n for n, s in name.items()}
-        fixed = {n for n, c in changes.items() if c.kind == "drop" or (c.others and c.kind == "move")}
+        fixed = {
+            n for n, c in changes.items() if c.kind in ("drop", "once") or (c.kind == "move" and c.others)
+        }
         for board in boards:
             on, off = {name[n] for n in chosen}, {name[n] for n in changes if n not in chosen}
             outcome, _ = board.switchboard.breaks(on, off, self._left)
