@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
@@ -359,8 +360,9 @@ def test_nothing_smaller_is_a_repair(name: str) -> None:
     assert _nothing_smaller(_fixture(name))
 
 
-@pytest.mark.parametrize("seeds", [range(n, n + 20) for n in range(0, 80, 20)], ids=str)
-def test_nothing_smaller_is_a_repair_of_a_random_model(seeds: range) -> None:
+@pytest.mark.parametrize("seeds", [range(20), range(20, 40), range(40, 60), (260, 660)], ids=str)
+def test_nothing_smaller_is_a_repair_of_a_random_model(seeds: Iterable[int]) -> None:
+    """In the last two, reading once goes past a test that alone is a repair."""
     assert sum(_nothing_smaller(random_model(seed)) for seed in seeds)
 
 
