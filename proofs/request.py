@@ -22,13 +22,13 @@ class Exports:
     """What is to be made of obligations beside their verdicts.
 
     certificates  the folder for certificates of proofs
-    scripts       the folder for SMT-LIB scripts
+    scripts       by form (`proofs/export.py`), the folder for obligations in it
     cross_check   whether other solvers are asked as well
     repair        whether what mends a violation is looked for
     """
 
     certificates: Path | None = None
-    scripts: Path | None = None
+    scripts: tuple[tuple[str, Path], ...] = ()
     cross_check: bool = False
     repair: bool = False
 
@@ -38,7 +38,7 @@ class Exports:
     @property
     def evidence(self) -> bool:
         """Whether something is to be made of each obligation."""
-        return self.certificates is not None or self.scripts is not None or self.cross_check
+        return self.certificates is not None or bool(self.scripts) or self.cross_check
 
     @property
     def certificates_folder(self) -> Path:
