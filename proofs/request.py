@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from .pool import USUAL, Limits
 
 if TYPE_CHECKING:
     from ..reader.files import Origin
+    from .schedule import Scheduler
 
 Progress = Callable[[int, int, tuple[str, ...]], None]
 """``progress(done, total, doing)``: units that are finished, all units, and what the workers do now."""
@@ -41,6 +42,19 @@ class Exports:
         return self.certificates is not None or bool(self.scripts) or self.cross_check
 
     @property
+    def folders(self) -> dict[str, Path]:
+        """What files are made, as ``certificates`` or a form, and the folder that they go to."""
+        own = {} if self.certificates is None else {"certificates": self.certificates}
+        return own | dict(self.scripts)
+
+    def below(self, folder: Path) -> Exports:
+        """The same, into folders below this one."""
+        certificates = None if self.certificates is None else folder / "certificates"
+        return replace(
+            self, certificates=certificates, scripts=tuple((form, folder / form) for form, _ in self.scripts)
+        )
+
+    @property
     def certificates_folder(self) -> Path:
         """The folder for certificates, where there is one."""
         return self.certificates or Path()
@@ -67,6 +81,7 @@ class Request:
     timeout      seconds that the solver has for one obligation
     jobs         worker processes; 0 means that this process does the work itself, without limits
     limits       what a worker may use
+    cluster      other machines that do the work instead; None for processes of this one
     exports      what to make of each obligation beside its verdict; then results are not taken from the cache
     cache        the folder of the cache; None for none
     progress     is told what goes on
@@ -87,6 +102,7 @@ class Request:
     timeout: float | None = None
     jobs: int = 0
     limits: Limits = USUAL
+    cluster: Scheduler | None = None
     exports: Exports = NOTHING
     cache: Path | None = None
     progress: Progress | None = None
