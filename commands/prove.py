@@ -51,7 +51,10 @@ STATUSES = (
 GROUPS = (
     ("What is read", ("linux", "git", "rev", "module", "models", "kernel")),
     ("What of it", ("everything", "listing", "clauses")),
-    ("How it is decided", ("solver", "timeout", "cross_check", "certificates", "export")),
+    (
+        "How it is decided",
+        ("solver", "memory_model", "timeout", "cross_check", "certificates", "exported", "repair"),
+    ),
     ("Who does it", ("jobs", "scheduler", "read_timeout", "memory", "cache_dir", "no_cache")),
     ("What is printed", ("form", "outputs", "source_url", "statistics", "quiet", "verbose")),
     ("What fails", ("baseline", "update_baseline")),
