@@ -166,12 +166,13 @@ def _memory(recorded: Any) -> dict[str, Any] | None:
     """How many obligations are proved, or broken, under both memory models, and how many under one alone."""
     if recorded is None:
         return None
-    for one in recorded["kernels"]:
+    found: dict[str, Any] = dict(recorded)
+    for one in found["kernels"]:
         said = {(v["lkmm"], v["sc"]): v["obligations"] for v in one["verdicts"]}
         one["proved"], one["broken"] = said.get(("proved", "proved"), 0), said.get(("broken", "broken"), 0)
         one["differ"] = one["obligations"] - one["proved"] - one["broken"]
         one["ms"] = {row["name"]: row["median"] for row in one["rows"]}
-    return dict(recorded)
+    return found
 
 
 def _litmus(recorded: Any) -> dict[str, Any] | None:
