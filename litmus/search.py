@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, islice, product
 
 from ..encodings.execution import Event, EventStructure, Execution, Kind, Tag, Value
-from ..encodings.models import Judge, MemoryModel
+from ..encodings.models import Broken, Judge, MemoryModel
 from ..encodings.relations import Relation
 from .syntax import (
     TRUE,
@@ -31,7 +31,7 @@ from .syntax import (
     Test,
 )
 from .syntax import UnsupportedError as Unsupported
-from .threads import TooManyError, Trace, traces, written
+from .threads import Trace, traces, written
 
 
 class OutOfTimeError(Exception):
@@ -103,8 +103,8 @@ class Search:
         self._numbers: dict[tuple[str, Value], int] = {}
         self._known_ways: dict[tuple[Value, tuple[Accesses, ...]], _Ways] = {}
         self.threads = self._traces()
-        self.candidates = 0
-        self.structures = 0
+        self.refused: tuple[Execution, Broken] | None = None
+        """A candidate that met the condition and that the model forbids."""
 
     # ------------------------------------------------------------------------------- what threads can do
 
@@ -247,7 +247,6 @@ class Search:
     def _placed(
         self, condition: Condition, chosen: list[_Thread], known: dict[Of, Value]
     ) -> Iterator[tuple[Execution, Judge]]:
-        self.structures += 1
         structure, initial, starts = _structure(self.initial, [t.trace for t in chosen])
         judge = self.model.over(structure)
         places = []
@@ -265,12 +264,17 @@ class Search:
         places.sort(key=lambda p: len(p.ways.first(_FEW)))
         n = len(structure)
         fault = next((t.trace.fault for t in chosen if t.trace.fault), "")
-        for rf, co in self._combined(
-            condition, places, 0, known, judge, Relation.empty(n), Relation.empty(n)
-        ):
+        none = Relation.empty(n)
+        for rf, co in self._combined(condition, places, 0, known, (structure, judge), none, none):
             if fault:
                 raise Unsupported(fault)
             yield Execution(structure, rf, co), judge
+
+    def _allowed(self, on: tuple[EventStructure, Judge], rf: Relation, co: Relation) -> bool:
+        broken = on[1].broken(rf, co)
+        if broken is not None and self.refused is None:
+            self.refused = Execution(on[0], rf, co), broken
+        return broken is None
 
     def _combined(
         self,
@@ -278,7 +282,7 @@ class Search:
         places: Sequence[_Place],
         at: int,
         known: dict[Of, Value],
-        judge: Judge,
+        on: tuple[EventStructure, Judge],
         rf: Relation,
         co: Relation,
     ) -> Iterator[tuple[Relation, Relation]]:
@@ -294,8 +298,7 @@ class Search:
                 place.add(only, *rows)
                 known[Of(place.location)] = only.final
             rf, co = Relation(rows[0]), Relation(rows[1])
-            self.candidates += 1
-            if decide(condition, known) is False or judge.broken(rf, co) is not None:
+            if decide(condition, known) is False or not self._allowed(on, rf, co):
                 return
             at = forced
         if at == len(places):
@@ -310,13 +313,12 @@ class Search:
             rows = list(rf.rows), list(co.rows)
             place.add(way, *rows)
             now_rf, now_co = Relation(rows[0]), Relation(rows[1])
-            self.candidates += 1
-            if judge.broken(now_rf, now_co) is not None:
+            if not self._allowed(on, now_rf, now_co):
                 continue
             if at + 1 == len(places):
                 yield now_rf, now_co
             else:
-                yield from self._combined(condition, places, at + 1, now_known, judge, now_rf, now_co)
+                yield from self._combined(condition, places, at + 1, now_known, on, now_rf, now_co)
 
     @property
     def plain(self) -> bool:
@@ -604,6 +606,3 @@ class _Placing:
         for place in range(least, limit):
             if self.value[order[place]] == self.value[r]:
                 yield from self._thread(order, rank, accesses, at + 1, place, (*found, (r, order[place])))
-
-
-__all__ = ["OutOfTimeError", "Search", "TooManyError", "decide"]
