@@ -181,13 +181,6 @@ form = click.option(
     show_default=True,
     help="What to print.",
 )
-memory_model = click.option(
-    "--memory-model",
-    type=click.Choice(["lkmm", "sc"]),
-    default="lkmm",
-    show_default=True,
-    help="The Linux kernel memory model, or sequential consistency.",
-)
 output = click.option(
     "--output",
     metavar="FILE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ COMMANDS = (
     ("prove models", "regenerate models from a kernel tree"),
     ("prove check", "verify certificates of proofs"),
     ("prove mutate", "break a kernel tree on purpose, and see whether that is noticed"),
+    ("prove litmus", "answer litmus tests under the kernel's memory model"),
 )
 STATUSES = (
     (0, "every clause is proved or not applicable"),
@@ -69,7 +71,7 @@ Prove or refute that dentry callbacks keep the VFS's RCU contract.
   --output FILE   to FILE; sarif:FILE writes that form as well
   -v, -q          say more, say less
 
-Commands: {commands}
+{commands}
 Exit status: 0 proved, 1 violated, 2 bad input, 3 unknown
 All options: prove --help, prove COMMAND --help, man prove
 """
@@ -82,7 +84,11 @@ def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None
         text = SHORT.format(
             examples="\n".join(f"  {example:<{width}}{said}" for example, said in EXAMPLES),
             forms=", ".join(FORMS),
-            commands=", ".join(name.removeprefix("prove ") for name, _ in COMMANDS),
+            commands=textwrap.fill(
+                "Commands: " + ", ".join(name.removeprefix("prove ") for name, _ in COMMANDS),
+                width=80,
+                subsequent_indent=" " * 10,
+            ),
         )
         click.echo(text, nl=False)
         ctx.exit()
