@@ -72,7 +72,7 @@ def _answer(test: Test, model: MemoryModel, deadline: float) -> Answer:
     flags: set[str] = set()
     for execution, judge in search.executions(test.filter):
         flags |= judge.flags(execution.rf, execution.co)
-        if "data-race" in flags or not search.plain:
+        if "data-race" in flags or not search.flags_vary:
             break
     verdict = Verdict.NEVER if witness is None else Verdict.ALWAYS if other is None else Verdict.SOMETIMES
     return Answer(verdict, frozenset(flags), witness=witness, refused=refused)

@@ -281,12 +281,33 @@ class Search:
                 yield from self._combined(condition, places, at + 1, now_known, on, now_rf, now_co)
 
     @property
-    def plain(self) -> bool:
-        """Whether some access is plain."""
-        accesses = (Kind.READ, Kind.WRITE)
-        return any(
-            not e.tags and e.kind in accesses for ts in self.threads for t in ts for e in t.trace.events
-        )
+    def flags_vary(self) -> bool:
+        """Whether what a model flags can be more in one execution than in another: some access is plain, or
+        some trace misuses a lock or a section."""
+        return any(_unmarked(t.trace) or not _balanced(t.trace) for each in self.threads for t in each)
+
+
+def _unmarked(trace: Trace) -> bool:
+    return any(not e.tags and e.kind in (Kind.READ, Kind.WRITE) for e in trace.events)
+
+
+def _balanced(trace: Trace) -> bool:
+    """Whether each section and lock that a thread leaves is one that it entered, and each section that it
+    enters is left. No model flags a lock that is kept."""
+    depth = 0
+    held: set[str] = set()
+    srcu: dict[str, int] = {}
+    for e in trace.events:
+        depth += (Tag.RCU_LOCK in e.tags) - (Tag.RCU_UNLOCK in e.tags)
+        if Tag.LKW in e.tags:
+            held.add(e.location)
+        if Tag.SRCU_LOCK in e.tags or Tag.SRCU_UNLOCK in e.tags:
+            srcu[e.location] = srcu.get(e.location, 0) + (1 if Tag.SRCU_LOCK in e.tags else -1)
+        if depth < 0 or (Tag.SYNC_SRCU in e.tags and depth) or (Tag.UL in e.tags and e.location not in held):
+            return False
+        if Tag.UL in e.tags:
+            held.discard(e.location)
+    return not depth and not any(srcu.values())
 
 
 def _meeting(

@@ -419,6 +419,15 @@ def test_misuse_is_flagged(body: str, flag: str) -> None:
     assert flag in ask([body], "exists (a=0)").flags
 
 
+def test_misuse_in_some_executions_alone_is_flagged_too() -> None:
+    for body, flag in (
+        ("int r0 = READ_ONCE(*b); if (r0) rcu_read_lock();", "unmatched-rcu-lock"),
+        ("int r0 = READ_ONCE(*b); if (r0) spin_unlock(lock);", "unmatched-unlock"),
+        ("int r0 = READ_ONCE(*b); if (r0) r0 = srcu_read_lock(dom);", "unmatched-srcu-lock"),
+    ):
+        assert ask(["WRITE_ONCE(*b, 1);", body], "exists (1:r0=0)").flags == {flag}
+
+
 def test_deadlock_is_no_answer_of_the_condition() -> None:
     for bodies in (
         ["spin_lock(lock); spin_lock(lock);"],

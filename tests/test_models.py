@@ -72,8 +72,8 @@ def lost_update() -> Execution:
 
 
 def removal(gp: bool = True, domain: str = "", other: str = "", ordered: bool = False) -> Execution:
-    """A reader sees what came after the grace period that follows a removal, and the state before the removal;
-    this one first, if `ordered`."""
+    """A reader sees what came after the grace period that follows a removal, and the state before the
+    removal; this one first, if `ordered`."""
     b = Builder()
     if domain:
         entered = b.srcu_lock(0, domain)
