@@ -14,25 +14,19 @@ import statistics
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from solvers import obligations
 
 from dentryproof.encodings.routes import Ways
 from dentryproof.encodings.usual import SOLVER
 from dentryproof.encodings.weak import MEMORY_MODELS
-from dentryproof.proofs.kept import kept_kernel
+from dentryproof.proofs.kept import kept_kernel, kernels
 
 
-def main() -> None:
-    """Print a line for each model and one for each pair of answers that was given."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kernel")
-    parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--solver", default=SOLVER)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    kernel = kept_kernel(options.kernel)
-    asked = [o for o in obligations(kernel, 1) if len(o.scenario.threads) > 1][:: options.every]
+def compared(kernel: str, every: int, solver: str) -> dict[str, Any]:
+    """The figures of one kernel, and how many obligations got which answers."""
+    asked = [o for o in obligations(kernel, 1) if len(o.scenario.threads) > 1][::every]
     times: dict[str, list[float]] = {name: [] for name in MEMORY_MODELS}
     steps: dict[str, list[int]] = {name: [] for name in MEMORY_MODELS}
     answers: Counter[tuple[str, ...]] = Counter()
@@ -41,7 +35,7 @@ def main() -> None:
         for name, executions in MEMORY_MODELS.items():
             started = time.perf_counter()
             scenario = executions(obligation.scenario)
-            found = Ways(scenario).find(obligation.formula, holds=False, solver=options.solver)
+            found = Ways(scenario).find(obligation.formula, holds=False, solver=solver)
             times[name].append(time.perf_counter() - started)
             steps[name].append(len(scenario.steps))
             said.append({"unsat": "proved", "sat": "broken"}.get(found.status, found.status))
@@ -62,17 +56,25 @@ def main() -> None:
         dict(zip(MEMORY_MODELS, said, strict=True)) | {"obligations": n}
         for said, n in sorted(answers.items())
     ]
-    for row in [*rows, *verdicts]:
-        print(*row.values(), sep="\t")
+    return {"kernel": kernel, "obligations": len(asked), "rows": rows, "verdicts": verdicts}
+
+
+def main() -> None:
+    """Print, for each kernel, a line for each model and one for each pair of answers that was given."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kernel")
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--solver", default=SOLVER)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    asked = [kept_kernel(options.kernel)] if options.kernel else list(kernels())
+    found = [compared(kernel, options.every, options.solver) for kernel in asked]
+    for one in found:
+        for row in [*one["rows"], *one["verdicts"]]:
+            print(one["kernel"], *row.values(), sep="\t")
     if options.json:
-        document = {
-            "kernel": kernel,
-            "obligations": len(asked),
-            "solver": options.solver,
-            "rows": rows,
-            "verdicts": verdicts,
-        }
         options.json.parent.mkdir(exist_ok=True)
+        document = {"solver": options.solver, "every": options.every, "kernels": found}
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

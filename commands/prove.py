@@ -25,6 +25,8 @@ EXAMPLES = (
     ("prove --linux ~/linux fuse nfs", "two filesystems of a kernel tree"),
     ("prove --linux . --all --baseline b.json", "fail on what is new or worse"),
 )
+EXPORTED = ("smt2", "promela", "litmus")
+"""The forms of `proofs/export.py`."""
 COMMANDS = (
     ("prove contract", "the clauses and the callback table of a kernel version"),
     ("prove diff", "what a change, or a patch, does to verdicts"),
@@ -130,11 +132,13 @@ def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None
 )
 @click.option(
     "--export",
-    "export",
+    "exported",
     metavar="FORM DIR",
     nargs=2,
-    type=(click.Choice(["smt2"]), click.Path(file_okay=False, path_type=Path)),
-    help="Write each obligation into DIR; FORM is smt2 (SMT-LIB 2.6).",
+    multiple=True,
+    type=(click.Choice(EXPORTED), click.Path(file_okay=False, path_type=Path)),
+    help="Write each obligation into DIR; FORM is smt2 (SMT-LIB 2.6), promela (for spin) or litmus (for "
+    "herd7). Repeatable.",
 )
 @click.option(
     "--cross-check",
@@ -200,7 +204,7 @@ def prove(
     solver: str,
     timeout: float | None,
     certificates: Path | None,
-    export: tuple[str, Path] | None,
+    exported: tuple[tuple[str, Path], ...],
     cross_check: bool,
     form: str,
     outputs: tuple[Target, ...],
@@ -242,7 +246,7 @@ def prove(
         **reading,
     }
     if listing:
-        if certificates or export or cross_check:
+        if certificates or exported or cross_check:
             raise UsageError("--list proves nothing that could be certified, exported or checked")
         if baseline or form not in LISTED or any(t.form for t in outputs):
             raise UsageError("--list prints text or json and compares nothing")
@@ -253,20 +257,27 @@ def prove(
 
         asked["clauses"] = select("clause", clauses, clause_ids())
     asked |= {"solver": solver, "timeout": timeout}
-    if certificates or export or cross_check:
-        asked["exports"] = _exports(certificates, export, cross_check)
+    if certificates or exported or cross_check:
+        asked["exports"] = _exports(certificates, exported, cross_check)
     style = Style(quiet=quiet, verbose=verbose, statistics=statistics, source_url=source_url)
     return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
 
 
-def _exports(certificates: Path | None, export: tuple[str, Path] | None, cross_check: bool) -> Exports:
+def _exports(
+    certificates: Path | None, exported: tuple[tuple[str, Path], ...], cross_check: bool
+) -> Exports:
     """What to make of each obligation. Workers have the folders by their full names."""
     from ..proofs.request import Exports
 
-    scripts = export[1].resolve() if export else None
+    scripts = tuple((form, folder.resolve()) for form, folder in exported)
     folder = certificates.resolve() if certificates else None
-    if scripts is not None and scripts == folder:
+    forms, folders = [form for form, _ in scripts], [f for _, f in scripts]
+    if folder in folders:
         raise UsageError("certificates and exported obligations cannot both go to one folder")
+    if len(set(forms)) < len(forms):
+        raise UsageError("--export: each form goes to one folder")
+    if len(set(folders)) < len(folders):
+        raise UsageError("--export: two forms cannot both go to one folder")
     return Exports(folder, scripts, cross_check)
 
 

@@ -37,3 +37,7 @@ class InternalError(DentryproofError):
 
 class DisagreementError(InternalError):
     """Two solvers disagree. It ends the run, however many filesystems there are."""
+
+
+class Unsayable(DentryproofError):
+    """A form that an obligation is exported to has no words for it; the text says what it lacks."""

@@ -22,16 +22,16 @@ class Exports:
     """What is to be made of each obligation beside its verdict.
 
     certificates  the folder for certificates of proofs
-    scripts       the folder for SMT-LIB scripts
+    scripts       by form (`proofs/export.py`), the folder for obligations in it
     cross_check   whether other solvers are asked as well
     """
 
     certificates: Path | None = None
-    scripts: Path | None = None
+    scripts: tuple[tuple[str, Path], ...] = ()
     cross_check: bool = False
 
     def __bool__(self) -> bool:
-        return self.certificates is not None or self.scripts is not None or self.cross_check
+        return self.certificates is not None or bool(self.scripts) or self.cross_check
 
     @property
     def certificates_folder(self) -> Path:
