@@ -66,6 +66,10 @@ class MemoryModel(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def races(self) -> bool:
+        """Whether it speaks of data races."""
+
     def over(self, structure: EventStructure) -> Judge:
         """The model on this structure."""
 
@@ -92,6 +96,7 @@ class LKMM:
 
     axioms: Collection[str] = AXIOMS
     name: str = "lkmm"
+    races: bool = True
 
     def over(self, structure: EventStructure) -> Judge:
         return _Lkmm(structure, frozenset(self.axioms))
@@ -104,6 +109,7 @@ class SC:
 
     axioms: Collection[str] = SC_AXIOMS
     name: str = "sc"
+    races: bool = False
 
     def over(self, structure: EventStructure) -> Judge:
         return _Sc(structure, frozenset(self.axioms))

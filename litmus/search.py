@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..encodings.execution import Event, EventStructure, Execution, Kind, Tag, Value
 from ..encodings.models import Broken, Judge, MemoryModel
@@ -280,11 +281,12 @@ class Search:
             else:
                 yield from self._combined(condition, places, at + 1, now_known, on, now_rf, now_co)
 
-    @property
+    @cached_property
     def flags_vary(self) -> bool:
-        """Whether what a model flags can be more in one execution than in another: some access is plain, or
-        some trace misuses a lock or a section."""
-        return any(_unmarked(t.trace) or not _balanced(t.trace) for each in self.threads for t in each)
+        """Whether what a model flags can be more in one execution than in another: some access is plain and
+        the model has races, or some trace misuses a lock or a section."""
+        found = [t.trace for each in self.threads for t in each if not t.trace.fault]
+        return (self.model.races and any(map(_unmarked, found))) or not all(map(_balanced, found))
 
 
 def _unmarked(trace: Trace) -> bool:
