@@ -672,6 +672,24 @@ def test_the_search_loses_nothing(program: Program, data: st.DataObject) -> None
         assert answer(test, model).verdict is expected
 
 
+@pytest.mark.parametrize("kernel", ["5.0.1", "6.12"])
+def test_exported_obligations_are_answered_as_they_were_decided(
+    kernel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--export litmus` writes each obligation with the condition that its clause is broken."""
+    monkeypatch.setenv("DENTRYPROOF_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "exported"
+    arguments = ["autofs", "--kernel", kernel, "--memory-model", "sc", "--export", "litmus", str(folder)]
+    assert main([*arguments, "--quiet", "--jobs", "1"]) == (1 if kernel == "5.0.1" else 0)
+    (index,) = folder.glob("*.json")
+    asked = [o for o in json.loads(index.read_text())["obligations"] if o["file"]]
+    for o in asked:
+        found = outcome(folder / o["file"], True, SC(), 60).answer
+        assert (o["verdict"], found.reason) in (("proved", ""), ("violated", "")), o["file"]
+        assert (found.verdict is NEVER) == (o["verdict"] == "proved"), o["file"]
+    assert len(asked) > 3
+
+
 # ----------------------------------------------------------------------------- tests of others
 
 TREES = os.environ.get("DENTRYPROOF_TREES", "")
