@@ -82,6 +82,11 @@ def several(*options: Callable[[Function], Function]) -> Callable[[Function], Fu
     return decorate
 
 
+repair = click.option(
+    "--repair",
+    is_flag=True,
+    help="For each violation the smallest set of changes, from a list, under which the clause is proved.",
+)
 config = several(
     click.option(
         "--no-config",
@@ -136,6 +141,12 @@ module = click.option(
 reading = several(
     click.option(
         "--jobs", metavar="N", type=click.IntRange(min=1), help="Processes; all cores if not given."
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Have the work done by the cluster of this Dask scheduler, tcp://HOST:8786; needs "
+        "dentryproof[cluster].",
     ),
     click.option(
         "--read-timeout",

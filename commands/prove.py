@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ EXAMPLES = (
     ("prove autofs --kernel 5.0.1", "the use-after-free of 2019"),
     ("prove --linux ~/linux fuse nfs", "two filesystems of a kernel tree"),
     ("prove --linux . --all --baseline b.json", "fail on what is new or worse"),
+    ("prove diff --git . origin/main HEAD", "what a branch does to verdicts"),
+    ("prove history --git . --from v6.1 nfs", "in which commit each turned"),
 )
 EXPORTED = ("smt2", "promela", "litmus")
 """The forms of `proofs/export.py`."""
@@ -35,7 +37,7 @@ COMMANDS = (
     ("prove explain", "what a clause says, why, a trace that breaks it, how to fix it"),
     ("prove models", "regenerate models from a kernel tree"),
     ("prove check", "verify certificates of proofs"),
-    ("prove mutate", "break a kernel tree on purpose, and see whether that is noticed"),
+    ("prove mutate", "break a kernel tree on purpose: is it noticed?"),
     ("prove litmus", "answer litmus tests under the kernel's memory model"),
 )
 STATUSES = (
@@ -47,15 +49,18 @@ STATUSES = (
 )
 
 
-def _table(title: str, rows: Iterable[tuple[object, str]]) -> str:
-    """Rows for the end of the help, as they are."""
-    width = max(len(str(name)) for name, _ in rows) + 2
-    return "\b\n" + f"{title}:\n" + "\n".join(f"  {name!s:<{width}}{text}" for name, text in rows)
-
-
-EPILOG = "\n\n".join(
-    (_table("Examples", EXAMPLES), _table("Commands", COMMANDS), _table("Exit status", STATUSES))
+GROUPS = (
+    ("What is read", ("linux", "git", "rev", "module", "models", "kernel")),
+    ("What of it", ("everything", "listing", "clauses")),
+    (
+        "How it is decided",
+        ("solver", "memory_model", "timeout", "cross_check", "certificates", "exported", "repair"),
+    ),
+    ("Who does it", ("jobs", "scheduler", "read_timeout", "memory", "cache_dir", "no_cache")),
+    ("What is printed", ("form", "outputs", "source_url", "statistics", "quiet", "verbose")),
+    ("What fails", ("baseline", "update_baseline")),
 )
+"""The options by what they are about; those of no group come last in the help."""
 
 
 SHORT = """\
@@ -75,28 +80,105 @@ Prove or refute that dentry callbacks keep the VFS's RCU contract.
 
 {commands}
 Exit status: 0 proved, 1 violated, 2 bad input, 3 unknown
-All options: prove --help, prove COMMAND --help, man prove
+More: prove --help, prove --help-all, prove COMMAND --help, man prove
 """
 """What ``-h`` says: fits a terminal of 24 lines and 80 columns."""
 
 
-def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        width = max(len(example) for example, _ in EXAMPLES) + 2
-        text = SHORT.format(
-            examples="\n".join(f"  {example:<{width}}{said}" for example, said in EXAMPLES),
-            forms=", ".join(FORMS),
-            commands=textwrap.fill(
-                "Commands: " + ", ".join(name.removeprefix("prove ") for name, _ in COMMANDS),
-                width=80,
-                subsequent_indent=" " * 10,
-            ),
+HELP = """\
+Usage: prove [OPTIONS] FILESYSTEM...     prove COMMAND ...
+
+Prove or refute that dentry callbacks keep the VFS's RCU contract. A violated
+clause comes with a trace on two CPUs, a proved one with what it holds by.
+
+Examples:
+{examples}
+
+Commands:
+{commands}
+
+{groups}
+Forms of --format: {forms}.
+
+Exit status:
+{statuses}
+
+Options explained: prove --help-all, man prove; a command: prove COMMAND --help
+"""
+"""What ``--help`` says: fits 50 lines of 80 columns."""
+
+
+def _rows(rows: Iterable[tuple[object, str]]) -> str:
+    width = max(len(str(name)) for name, _ in rows) + 2
+    return "\n".join(f"  {name!s:<{width}}{said}" for name, said in rows)
+
+
+def _forms() -> str:
+    return ", ".join(FORMS)
+
+
+def _short(ctx: click.Context) -> str:
+    names = ", ".join(name.removeprefix("prove ") for name, _ in COMMANDS)
+    commands = textwrap.fill(f"Commands: {names}", width=80, subsequent_indent=" " * 10)
+    return SHORT.format(examples=_rows(EXAMPLES), forms=_forms(), commands=commands)
+
+
+def _screen(ctx: click.Context) -> str:
+    grouped = {name for _, names in GROUPS for name in names}
+    options = {p.name: p for p in ctx.command.params if isinstance(p, click.Option) and p.name}
+    groups = (*GROUPS, ("Other", tuple(name for name in options if name not in grouped)))
+    said = "\n".join(
+        textwrap.fill(
+            f"{title + ':':<19}{', '.join(_named(options[n]) for n in names)}",
+            80,
+            subsequent_indent=" " * 19,
+            break_on_hyphens=False,
         )
-        click.echo(text, nl=False)
-        ctx.exit()
+        for title, names in groups
+    )
+    return HELP.format(
+        examples=_rows(EXAMPLES),
+        commands=_rows(COMMANDS),
+        groups=said.replace(_JOINT, " "),
+        forms=_forms(),
+        statuses=_rows(STATUSES),
+    )
 
 
-@click.command("prove", context_settings=options.SETTINGS | {"help_option_names": ["--help"]}, epilog=EPILOG)
+_JOINT = "\x00"
+
+
+def _named(option: click.Option) -> str:
+    """An option as the help has it, in one piece."""
+    short, name = min(option.opts, key=len), max(option.opts, key=len)
+    words = [f"{short}/{name}" if short != name else name]
+    if not option.is_flag:
+        words.append(option.metavar or "FORM")
+    return _JOINT.join(" ".join(words).split())
+
+
+def _full(ctx: click.Context) -> str:
+    return ctx.get_help() + "\n"
+
+
+def _help(text: Callable[[click.Context], str]) -> Callable[[click.Context, click.Parameter, bool], None]:
+    """What an option does that shows help."""
+
+    def show(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            click.echo(text(ctx), nl=False)
+            ctx.exit()
+
+    return show
+
+
+def _helper(name: str, text: Callable[[click.Context], str], said: str) -> Callable[[Any], Any]:
+    return click.option(
+        name, is_flag=True, is_eager=True, expose_value=False, callback=_help(text), help=said
+    )
+
+
+@click.command("prove", context_settings=options.SETTINGS | {"help_option_names": []})
 @options.filesystems
 @options.everything
 @click.option(
@@ -145,6 +227,7 @@ def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None
     is_flag=True,
     help="Ask z3, cvc5 and a SAT solver. If they disagree, that is an internal error.",
 )
+@options.repair
 @options.memory_model
 @options.reading
 @click.option(
@@ -183,14 +266,9 @@ def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None
 )
 @options.verbose
 @options.config
-@click.option(
-    "-h",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_short_help,
-    help="Show what is used most, on one screen.",
-)
+@_helper("-h", _short, "Show what is used most.")
+@_helper("--help", _screen, "Show examples, commands, and which options there are.")
+@_helper("--help-all", _full, "Show what each option means.")
 @click.version_option(__version__, prog_name="dentryproof", message="%(prog)s %(version)s")
 def prove(
     filesystems: tuple[str, ...],
@@ -206,6 +284,7 @@ def prove(
     certificates: Path | None,
     exported: tuple[tuple[str, Path], ...],
     cross_check: bool,
+    repair: bool,
     form: str,
     outputs: tuple[Target, ...],
     source_url: str,
@@ -246,8 +325,8 @@ def prove(
         **reading,
     }
     if listing:
-        if certificates or exported or cross_check:
-            raise UsageError("--list proves nothing that could be certified, exported or checked")
+        if certificates or exported or cross_check or repair:
+            raise UsageError("--list proves nothing that could be certified, exported, checked or repaired")
         if baseline or form not in LISTED or any(t.form for t in outputs):
             raise UsageError("--list prints text or json and compares nothing")
         return _list(asked, form, targets[0].path, quiet)
@@ -257,14 +336,14 @@ def prove(
 
         asked["clauses"] = select("clause", clauses, clause_ids())
     asked |= {"solver": solver, "timeout": timeout}
-    if certificates or exported or cross_check:
-        asked["exports"] = _exports(certificates, exported, cross_check)
+    if certificates or exported or cross_check or repair:
+        asked["exports"] = _exports(certificates, exported, cross_check, repair)
     style = Style(quiet=quiet, verbose=verbose, statistics=statistics, source_url=source_url)
     return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
 
 
 def _exports(
-    certificates: Path | None, exported: tuple[tuple[str, Path], ...], cross_check: bool
+    certificates: Path | None, exported: tuple[tuple[str, Path], ...], cross_check: bool, repair: bool
 ) -> Exports:
     """What to make of each obligation. Workers have the folders by their full names."""
     from ..proofs.request import Exports
@@ -278,7 +357,7 @@ def _exports(
         raise UsageError("--export: each form goes to one folder")
     if len(set(folders)) < len(folders):
         raise UsageError("--export: two forms cannot both go to one folder")
-    return Exports(folder, scripts, cross_check)
+    return Exports(folder, scripts, cross_check, repair)
 
 
 LISTED = ("text", "json")

@@ -7,20 +7,19 @@ the reason; the others are unaffected.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import DisagreementError, InternalError, ModelError
 from .cache import Cache
-from .pool import Ended, Phase, distribute
+from .pool import Ended, Phase
 from .request import Request
+from .schedule import Job, scheduler
 from .sources import Item, Sources
 from .verdict import Result, Verdict
-from .work import Decided, Head, Noted, Read, Task, answer, known_heads, known_results
-
-ANSWER = f"{__package__}.work:answer_apart"
+from .work import Decided, Head, Noted, Read, Task, known_heads, known_results
 
 
 @dataclass(slots=True)
@@ -61,9 +60,7 @@ class Notes:
                 self._request.note(text)
 
 
-def gather(
-    request: Request, read: Sources, task: Task, store: Cache | None, notes: Notes
-) -> list[Answer]:
+def gather(request: Request, read: Sources, task: Task, store: Cache | None, notes: Notes) -> list[Answer]:
     """The answers of all units that the request means, in the order of `Sources.items`."""
     items = read.items(task)
     answers = [_known(item, store) for item in items]
@@ -74,7 +71,8 @@ def gather(
         answers[i] = Answer()
     busy: dict[int, str] = {}
     done = len(items) - len(missing)
-    with closing(_messages(request, read, tasks)) as messages:
+    jobs = [Job(task, read.tree) for task in tasks]
+    with closing(scheduler(request).distribute(jobs)) as messages:
         for index, message in messages:
             item, found = items[missing[index]], answers[missing[index]]
             if isinstance(message, Phase):
@@ -114,22 +112,6 @@ def _known(item: Item, store: Cache | None) -> Answer:
 def _with_models(item: Item, known: Answer) -> Task:
     """The task, which need not read again what was read before."""
     return replace(item.task, models=(item.models() or ()) if known.heads else ())
-
-
-def _messages(
-    request: Request, read: Sources, tasks: Sequence[Task]
-) -> Generator[tuple[int, Any], None, None]:
-    """What the tasks come to, from worker processes, or from this one if the request says so."""
-    if request.jobs > 0:
-        return distribute(tasks, ANSWER, min(request.jobs, max(1, len(tasks))), request.limits)
-    return _here(read, tasks)
-
-
-def _here(read: Sources, tasks: Sequence[Task]) -> Generator[tuple[int, Any], None, None]:
-    for index, task in enumerate(tasks):
-        for message in answer(task, read.tree.afresh() if read.tree is not None else None):
-            yield index, message
-        yield index, Ended()
 
 
 def _take(item: Item, found: Answer, message: Any, read: Sources, notes: Notes) -> None:
