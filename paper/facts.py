@@ -212,7 +212,7 @@ def _scaling(recorded: Any) -> dict[str, Any] | None:
         if curve["answer"] == "proved":
             points = " ".join(f"({size},{seconds})" for size, seconds in curve["points"])
             plots.setdefault(curve["series"], []).append(curve | {"points": Raw(points)})
-    return recorded | {"plots": plots}
+    return {**recorded, "plots": plots}
 
 
 def _recorded(path: Path) -> Any:
