@@ -23,6 +23,7 @@ from .contract import contract
 from .diff import diff
 from .explain import explain
 from .history import history
+from .litmus import litmus
 from .models import models
 from .mutate import mutate
 from .overlap import overlap
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 COMMANDS: dict[str, click.Command] = {
-    c.name: c for c in (check, contract, diff, explain, history, models, mutate, overlap) if c.name
+    c.name: c for c in (check, contract, diff, explain, history, litmus, models, mutate, overlap) if c.name
 }
 
 

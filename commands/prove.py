@@ -38,6 +38,7 @@ COMMANDS = (
     ("prove models", "regenerate models from a kernel tree"),
     ("prove check", "verify certificates of proofs"),
     ("prove mutate", "break a kernel tree on purpose: is it noticed?"),
+    ("prove litmus", "answer litmus tests under the kernel's memory model"),
 )
 STATUSES = (
     (0, "every clause is proved or not applicable"),
@@ -77,7 +78,7 @@ Prove or refute that dentry callbacks keep the VFS's RCU contract.
   --output FILE   to FILE; sarif:FILE writes that form as well
   -v, -q          say more, say less
 
-Commands: {commands}
+{commands}
 Exit status: 0 proved, 1 violated, 2 bad input, 3 unknown
 More: prove --help, prove --help-all, prove COMMAND --help, man prove
 """
@@ -117,7 +118,8 @@ def _forms() -> str:
 
 
 def _short(ctx: click.Context) -> str:
-    commands = ", ".join(name.removeprefix("prove ") for name, _ in COMMANDS)
+    names = ", ".join(name.removeprefix("prove ") for name, _ in COMMANDS)
+    commands = textwrap.fill(f"Commands: {names}", width=80, subsequent_indent=" " * 10)
     return SHORT.format(examples=_rows(EXAMPLES), forms=_forms(), commands=commands)
 
 

@@ -25,12 +25,28 @@ class Broken:
     relation: str
     of: Relation
     empty: bool = False
+    parts: tuple[Relation, ...] = ()
+    """The relations that `of` is the sequence of, where each of its steps is worth telling."""
 
     @property
     def cycle(self) -> tuple[int, ...]:
         """The events of a shortest cycle in `of`, each related to the next and the last to the first; the
         first pair, if there should be none."""
-        return next(iter(self.of)) if self.empty else self.of.cycle()
+        if self.empty:
+            return next(iter(self.of))
+        if not self.parts:
+            return self.of.cycle()
+        start = next(i for i, row in enumerate(self.of.rows) if row >> i & 1)
+        # Backwards: from where the rest leads to the start.
+        rest = [1 << start]
+        for part in reversed(self.parts):
+            rest.append(part.within(-1, rest[-1]).domain())
+        told = [start]
+        for part, allowed in zip(self.parts, reversed(rest[:-1]), strict=True):
+            # Standing still is no step.
+            reached = part.rows[told[-1]] & allowed
+            told.append(told[-1] if reached >> told[-1] & 1 else next(bits(reached)))
+        return tuple(e for i, e in enumerate(told[:-1]) if i == 0 or e not in (told[i - 1], start))
 
 
 class Judge(Protocol):
@@ -49,6 +65,10 @@ class MemoryModel(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def races(self) -> bool:
+        """Whether it speaks of data races."""
 
     def over(self, structure: EventStructure) -> Judge:
         """The model on this structure."""
@@ -76,6 +96,7 @@ class LKMM:
 
     axioms: Collection[str] = AXIOMS
     name: str = "lkmm"
+    races: bool = True
 
     def over(self, structure: EventStructure) -> Judge:
         return _Lkmm(structure, frozenset(self.axioms))
@@ -88,6 +109,7 @@ class SC:
 
     axioms: Collection[str] = SC_AXIOMS
     name: str = "sc"
+    races: bool = False
 
     def over(self, structure: EventStructure) -> Judge:
         return _Sc(structure, frozenset(self.axioms))
@@ -197,8 +219,10 @@ class _Locks:
         self.misuse = tuple(said)
 
 
-def _irreflexive(axiom: str, name: str, relation: Relation) -> Broken | None:
-    return None if relation.irreflexive() else Broken(axiom, name, relation)
+def _irreflexive(
+    axiom: str, name: str, relation: Relation, parts: tuple[Relation, ...] = ()
+) -> Broken | None:
+    return None if relation.irreflexive() else Broken(axiom, name, relation, parts=parts)
 
 
 def _acyclic(axiom: str, name: str, relation: Relation) -> Broken | None:
@@ -233,8 +257,9 @@ class _Sc:
             found = _atomic(s, fr, co)
         if found is None and "rcu" in self.axioms and (self.sections.sync_rcu or self.sections.sync_srcu):
             link = order.transitive()
-            again = self.sections.order(link, self.sections.srcu_rscs(rf)) @ link
-            found = _irreflexive("rcu", "rcu-order ; (po | rf | co | fr)+", again)
+            rcu_order = self.sections.order(link, self.sections.srcu_rscs(rf))
+            parts = (rcu_order, link)
+            found = _irreflexive("rcu", "rcu-order ; (po | rf | co | fr)+", rcu_order @ link, parts)
         return found
 
     def flags(self, rf: Relation, co: Relation) -> frozenset[str]:
@@ -318,7 +343,7 @@ class _Lkmm:
             return found
         d.grace()
         if "rcu" in axioms:
-            found = _irreflexive("rcu", "rb", d.rb)
+            found = _irreflexive("rcu", "rb", d.rb, d.rb_parts)
         if found is None and "plain-coherence" in axioms and self.plain:
             d.bound()
             for name, relation in (("wr", d.wr_incoh), ("rw", d.rw_incoh), ("ww", d.ww_incoh)):
@@ -415,9 +440,11 @@ class _Derived:
 
     def grace(self) -> None:
         """rb: grace periods against critical sections."""
+        self.rb_parts: tuple[Relation, ...]
         on, po = self.on, self.on.po
         if not on.has_grace:
             self.rb = Relation.empty(len(on.s))
+            self.rb_parts = ()
             return
         steps = self.hbs @ self.pb.star()
         rcu_link = po.maybe() @ steps @ self.prop @ po
@@ -426,6 +453,7 @@ class _Derived:
         self.fence = self.fence | rcu_fence
         self.strong_fence = self.strong_fence | rcu_fence
         self.rb = (self.prop @ rcu_fence @ steps).within(-1, on.marked)
+        self.rb_parts = (self.prop, po, order, po.maybe(), steps)
 
     def bound(self) -> None:
         """Visibility and boundaries of plain accesses."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..encodings.execution import Execution
-from ..encodings.models import MemoryModel
-from .search import OutOfTimeError, Search, TooManyError
+from ..encodings.models import Broken, MemoryModel
+from .search import OutOfTimeError, Search
 from .syntax import And, Condition, Not, Test
+from .threads import TooManyError
 
 
 class Verdict(StrEnum):
@@ -28,14 +29,16 @@ class Verdict(StrEnum):
 class Answer:
     """What a model says of a test.
 
-    `witness` is an execution that meets the condition. `deadlock`: the model allows no execution at all.
-    `flags` are what the model says of executions that it allows (``data-race``, misuse).
+    `witness` is an execution that meets the condition; where there is none, `refused` is one that would, as
+    far as its reads and writes were placed, and the axiom that it breaks. `deadlock`: the model allows no
+    execution at all. `flags` are what the model says of executions that it allows (``data-race``, misuse).
     """
 
     verdict: Verdict
     flags: frozenset[str] = frozenset()
     deadlock: bool = False
     witness: Execution | None = None
+    refused: tuple[Execution, Broken] | None = None
     reason: str = ""
 
     @property
@@ -62,13 +65,14 @@ def _answer(test: Test, model: MemoryModel, deadline: float) -> Answer:
         return None
 
     witness = first(test.condition)
+    refused = search.refused if witness is None else None
     other = first(Not(test.condition))
-    flags: set[str] = set()
     if witness is None and other is None:
-        return Answer(Verdict.NEVER, deadlock=True)
+        return Answer(Verdict.NEVER, deadlock=True, refused=refused or search.refused)
+    flags: set[str] = set()
     for execution, judge in search.executions(test.filter):
         flags |= judge.flags(execution.rf, execution.co)
-        if "data-race" in flags or not search.plain:
+        if "data-race" in flags or not search.flags_vary:
             break
-    verdict = Verdict.SOMETIMES if witness and other else Verdict.ALWAYS if witness else Verdict.NEVER
-    return Answer(verdict, frozenset(flags), False, witness)
+    verdict = Verdict.NEVER if witness is None else Verdict.ALWAYS if other is None else Verdict.SOMETIMES
+    return Answer(verdict, frozenset(flags), witness=witness, refused=refused)

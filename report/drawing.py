@@ -18,8 +18,8 @@ LINE = 16
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle. Roles: ``section``, ``grace``, ``lock``, ``state``, ``callback``, ``yes``, ``no``,
-    ``unknown``, ``cause``, ``last``, ``proved``, ``violated``. `title` is what a reader who points at it, or
-    cannot see it, is told."""
+    ``unknown``, ``cause``, ``last``, ``proved``, ``violated``, ``event``. `title` is what a reader who points
+    at it, or cannot see it, is told."""
 
     x: float
     y: float
@@ -31,8 +31,8 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line through points. Roles: ``rule`` (thin), ``across`` (dashed), ``flow`` and ``cause`` (with a
-    head)."""
+    """A line through points. Roles: ``rule`` (thin), ``across`` (dashed); with a head ``flow``, ``cause``,
+    and for relations between events ``po``, ``rf``, ``co``, ``fr`` and ``dep``."""
 
     points: tuple[tuple[float, float], ...]
     role: str
@@ -41,7 +41,8 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class Text:
     """One line of text; (`x`, `y`) is where its base line starts, ends (`anchor` ``end``) or has its
-    ``middle``. Roles: ``head``, ``function``, ``step``, ``place``, ``number``, ``last``. `file` and `line`
+    ``middle``. Roles: ``head``, ``function``, ``step``, ``place``, ``number``, ``last``, and those of
+    relations. `file` and `line`
     are what it may be linked to; `upwards` text is turned by 90 degrees."""
 
     x: float

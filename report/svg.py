@@ -37,6 +37,25 @@ STYLE = """
 .dp-picture polyline.dp-cause{stroke-width:3}
 """
 """What the classes look like: once a page, or within a picture that stands alone."""
+RELATIONS = {
+    "po": ("#888", "none"),
+    "rf": ("#007a5a", "none"),
+    "co": ("#0072b2", "7 3"),
+    "fr": ("#c04a00", "2 3"),
+    "dep": ("#7a3e9d", "7 3 2 3"),
+}
+"""By relation between events, the colour and the dashes of its lines."""
+RELATIONS_STYLE = "".join(
+    f".dp-picture polyline.dp-{role}{{stroke:{colour};stroke-width:1.5;stroke-dasharray:{dashes}}}\n"
+    f".dp-picture text.dp-{role}{{fill:{colour};font-weight:700}}\n"
+    for role, (colour, dashes) in RELATIONS.items()
+) + ".dp-picture .dp-event{fill:var(--dp-paper,#fff);stroke:var(--dp-rule,#bbb)}\n"
+_HEADS = {
+    "flow": (7, "var(--dp-ink,#111)"),
+    "cause": (5, "var(--dp-cause,#c04a00)"),
+    **{role: (7, colour) for role, (colour, _) in RELATIONS.items()},
+}
+"""By role of lines that have a head, its size and colour."""
 
 Link = Callable[[str, int], str]
 """``link(file, line)``: where a place in the source is shown; empty if nowhere."""
@@ -49,6 +68,7 @@ def _nowhere(file: str, line: int) -> str:
 def svg(picture: Picture, name: str, link: Link = _nowhere, alone: bool = False) -> str:
     """The picture as an ``svg`` element; with `alone` one that can be a file. `name` keeps the ids of several
     on one page apart: letters, digits and hyphens."""
+    relations = {s.role for s in picture.shapes if isinstance(s, Line) and s.role in RELATIONS}
     size = f'viewBox="0 0 {picture.width:g} {picture.height:g}" width="{picture.width:g}"'
     xmlns = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
     lines = [
@@ -56,7 +76,8 @@ def svg(picture: Picture, name: str, link: Link = _nowhere, alone: bool = False)
         f' aria-labelledby="{name}-title {name}-desc">',
         f'<title id="{name}-title">{_safe(picture.title)}</title>',
         f'<desc id="{name}-desc">{_safe(picture.description)}</desc>',
-        f"<style>{STYLE}</style>" if alone else "",
+        f"<style>{STYLE}{RELATIONS_STYLE if relations else ''}</style>" if alone else "",
+        f"<style>{RELATIONS_STYLE}</style>" if relations and not alone else "",
         "<defs>",
         f'<pattern id="{name}-hatch" width="6" height="6" patternUnits="userSpaceOnUse"'
         ' patternTransform="rotate(45)">'
@@ -65,8 +86,9 @@ def svg(picture: Picture, name: str, link: Link = _nowhere, alone: bool = False)
         *(
             f'<marker id="{name}-{role}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="{size}"'
             f' markerHeight="{size}" orient="auto-start-reverse"><path d="M0 0L10 5L0 10z"'
-            f' style="fill:var({colour})"/></marker>'
-            for role, size, colour in (("flow", 7, "--dp-ink,#111"), ("cause", 5, "--dp-cause,#c04a00"))
+            f' style="fill:{colour}"/></marker>'
+            for role, (size, colour) in _HEADS.items()
+            if role in ("flow", "cause") or role in relations
         ),
         "</defs>",
         f'<rect width="{picture.width:g}" height="{picture.height:g}" style="stroke:none;'
@@ -88,7 +110,7 @@ def _shape(shape: Shape, name: str, link: Link) -> Iterator[str]:
         yield from _box(shape, name)
     elif isinstance(shape, Line):
         points = " ".join(f"{x:g},{y:g}" for x, y in shape.points)
-        head = f' marker-end="url(#{name}-{shape.role})"' if shape.role in ("flow", "cause") else ""
+        head = f' marker-end="url(#{name}-{shape.role})"' if shape.role in _HEADS else ""
         yield f'<polyline class="dp-{shape.role}" points="{points}"{head}/>'
     else:
         yield _text(shape, link)

@@ -14,6 +14,7 @@ PREAMBLE = r"""\usepackage{tikz}
 \definecolor{dplock}{HTML}{007A5A}
 \definecolor{dpcause}{HTML}{C04A00}
 \definecolor{dpsoft}{HTML}{EEEEFF}
+\definecolor{dpdep}{HTML}{7A3E9D}
 \tikzset{
   dpsection/.style={fill=dpsection,draw=none},
   dpgrace/.style={pattern=north east lines,pattern color=dpgrace,draw=black},
@@ -31,6 +32,12 @@ PREAMBLE = r"""\usepackage{tikz}
   dpacross/.style={draw,dashed},
   dpflow/.style={draw,-{Latex}},
   dpcauseline/.style={draw=dpcause,line width=1.2pt,-{Latex}},
+  dpevent/.style={draw=black!30,fill=white},
+  dppo/.style={draw=black!50,-{Latex}},
+  dprf/.style={draw=dplock,line width=0.6pt,-{Latex}},
+  dpco/.style={draw=dpsection,line width=0.6pt,dashed,-{Latex}},
+  dpfr/.style={draw=dpcause,line width=0.6pt,densely dotted,-{Latex}},
+  dpdep/.style={draw=dpdep,line width=0.6pt,dash dot,-{Latex}},
 }
 """
 _LETTER = 0.525
@@ -73,6 +80,10 @@ _STYLES = {
     "place": r"\color{black!60}",
     "number": r"\color{black!60}",
     "on": r"\color{white}\bfseries ",
+    "rf": r"\color{dplock}\bfseries ",
+    "co": r"\color{dpsection}\bfseries ",
+    "fr": r"\color{dpcause}\bfseries ",
+    "dep": r"\color{dpdep}\bfseries ",
 }
 
 

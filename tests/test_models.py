@@ -71,15 +71,19 @@ def lost_update() -> Execution:
     return b.build()
 
 
-def removal(gp: bool = True, domain: str = "", other: str = "") -> Execution:
-    """A reader sees the state before a removal, then what came after the grace period that follows it."""
+def removal(gp: bool = True, domain: str = "", other: str = "", ordered: bool = False) -> Execution:
+    """A reader sees what came after the grace period that follows a removal, and the state before the
+    removal; this one first, if `ordered`."""
     b = Builder()
     if domain:
         entered = b.srcu_lock(0, domain)
     else:
         b.fence(0, Tag.RCU_LOCK)
+    if ordered:
+        b.read(0, "linked", 0, ONCE)
     late = b.read(0, "freed", 1, ONCE)
-    b.read(0, "linked", 0, ONCE)
+    if not ordered:
+        b.read(0, "linked", 0, ONCE)
     if domain:
         b.coherence(domain, [b.srcu_unlock(0, domain, entered)])
     else:
@@ -167,6 +171,15 @@ def test_the_cycle_of_store_buffering_names_its_events() -> None:
     assert sorted((events[i].kind, events[i].location) for i in found.cycle) == [
         ("R", "a"), ("R", "b"), ("W", "a"), ("W", "b"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", [LKMM(), SC()], ids=["lkmm", "sc"])
+def test_the_cycle_of_a_grace_period_leads_through_it(model: LKMM | SC) -> None:
+    execution = removal(ordered=True)
+    found = broken(model, execution)
+    assert found is not None and found.axiom == "rcu"
+    told = [execution.events[i].tags for i in found.cycle]
+    assert {Tag.SYNC_RCU} in told and len(told) == len(set(found.cycle)) > 1
 
 
 def test_a_domain_waits_for_its_own_readers_alone() -> None:
