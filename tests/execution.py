@@ -118,8 +118,9 @@ class Fixture:
         )
         table = ", ".join(f"run_{i}" for i in range(len(self.programs)))
         where = "offsetof(struct {}, {})".format(*self.embedding) if self.embedding else "0"
+        shared = "".join(f'#include "{p}"\n' for p in sorted(self.source.parents[1].glob("*.c")))
         return (
-            f'#include "kernel.h"\n#include "{self.source}"\n#define WHERE {where}\n{calls}'
+            f'#include "kernel.h"\n{shared}#include "{self.source}"\n#define WHERE {where}\n{calls}'
             f"static void (*const methods[])(void) = {{{table}}};\n"
             "int main(int argc, char **argv) { return stub_main(argc, argv, methods); }\n"
         )
@@ -353,8 +354,10 @@ class Comparison:
                 if event.kind == "opaque" or (event.kind == "return" and j == len(steps)):
                     if match(i + 1, j, null):
                         return True
-                elif event.kind in ("free", "defer") and event.via in null and match(i + 1, j, null):
+                elif event.kind in ("free", "defer", "put") and event.via in null and match(i + 1, j, null):
                     return True  # nothing is freed where the pointer is NULL
+                elif self._sleeps_for(path, i) in null and match(i + 1, j, null):
+                    return True
                 if j < len(steps) and names.same(event, steps[j], atoms, event.via in null):
                     was_null = steps[j].kind == "read" and steps[j].value == "null"
                     fits = path[i] not in nonnull or nonnull[path[i]] != was_null
@@ -368,6 +371,13 @@ class Comparison:
             return False
 
         return match(0, 0, frozenset())
+
+    def _sleeps_for(self, path: tuple[int, ...], i: int) -> int | None:
+        """The read of what is dropped by the call that may sleep at place `i` of `path`. Where it came to NULL
+        the call does not sleep; the reader says that it may."""
+        event, following = (self.program.events[path[k]] if k < len(path) else None for k in (i, i + 1))
+        dropping = event and following and event.kind == "block" and following.kind == "put"
+        return following.via if dropping and event.source == following.source else None
 
     def left_out(self, did: Did, names: _Names) -> bool:
         """Whether a model does not mention such a step of this method: what it keeps is what a clause can
@@ -397,6 +407,9 @@ class _Names:
         if number not in self._objects:
             found = self._objects[number] = set()
             for parent, offset, how in self.run.made.get(number, ()):
+                if how == "call":
+                    found.add("?")
+                    continue
                 form = "{}->[{}]" if how == "element" else "{}->{}"
                 fields = self.fields(parent, offset)
                 found |= {form.format(o, f) for o in self.objects(parent) for f in fields}
@@ -410,7 +423,7 @@ class _Names:
             name = {"parent": "dentry", "dir": "inode", "sb": "super_block"}.get(ROOTS[number], ROOTS[number])
             return [self.layout.struct(name)]
         parent, offset, how = next(iter(self.run.made[number]))
-        if how != "element":
+        if how not in ("element", "call"):
             known = [t for kind in self.types(parent) if (t := self.layout.target(kind, offset)) is not None]
             if known:
                 return list(known)
@@ -438,7 +451,12 @@ class _Names:
             return at_null
         if did.object == -1:
             return event.object == f"static:{self.layout.static(did.offset)}"
-        if event.object not in self.objects(did.object):
+        if did.object == -3:
+            kinds = self.comparison.types.get(event.object, ())
+            fields = {f for k in kinds for f in self.layout.fields(self.layout.struct(k), did.offset)}
+            return event.object.startswith("new:") and event.field in fields
+        of = "?" if event.object.startswith("call:") else event.object
+        if of not in self.objects(did.object):
             return False
         if event.kind in ("read", "write", "lock", "unlock"):
             whole = {"*"} if did.value == "whole" else set()
