@@ -373,8 +373,8 @@ class Comparison:
         return match(0, 0, frozenset())
 
     def _sleeps_for(self, path: tuple[int, ...], i: int) -> int | None:
-        """The read of what is dropped by the call that may sleep at place `i` of `path`. Where it came to NULL
-        the call does not sleep; the reader says that it may."""
+        """The read of what is dropped by the call that may sleep at place `i` of `path`, if that is such a
+        call. Where NULL was read the call does not sleep; the reader says that it may."""
         event, following = (self.program.events[path[k]] if k < len(path) else None for k in (i, i + 1))
         dropping = event and following and event.kind == "block" and following.kind == "put"
         return following.via if dropping and event.source == following.source else None

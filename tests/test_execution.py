@@ -30,9 +30,8 @@ TREE = Path(__file__).parent / "fixtures" / "tree"
 NAMES = sorted(p.name for p in (TREE / "fs").iterdir() if p.is_dir())
 
 OPS = "calls through a pointer that the fixture set; a run has another function there"
-STUBS = "needs what the stub headers do not have yet"
 NOT_RUN = {
-    "scopedmacro": STUBS,
+    "scopedmacro": "extends a class before that is defined, which gcc does not take",
     "hashunknown": "calls a function that is defined nowhere",
     "pruneforgotten": "calls a function that is defined nowhere",
     "namedfree": "defines a function of the kernel's itself, otherwise",
