@@ -13,6 +13,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -305,10 +306,30 @@ class Comparison:
                 if event.type:
                     self.types.setdefault(event.object, set()).add(event.type)
         self.embedding = embedding
+        self._paths: dict[tuple[tuple[str, bool], ...], list[tuple[tuple[int, ...], dict[str, bool]]]] = {}
 
-    def paths(self, config: dict[str, bool]) -> Iterator[tuple[tuple[int, ...], dict[str, bool]]]:
-        """The paths of the program: which events are executed under which truth of its atoms. `config` has
-        the truth of those atoms that stand for configuration."""
+    def of(self, program: Program) -> Comparison:
+        """The same against another program."""
+        other = copy(self)
+        other.program, other._paths = program, {}
+        return other
+
+    def paths(self, config: dict[str, bool]) -> list[tuple[tuple[int, ...], dict[str, bool]]]:
+        """The paths of the program: which events are executed under which truth of its atoms, once for each
+        truth of those that a comparison asks for. `config` has the truth of those atoms that stand for
+        configuration."""
+        key = tuple(sorted(config.items()))
+        if key not in self._paths:
+            asked = {a.name for a in self.program.atoms if a.kind == "nonnull"}
+            asked |= {n for e in self.program.events for t in e.then for cube in t.guard for n, _ in cube}
+            each = {
+                (path, *((n, t) for n, t in atoms.items() if n in asked)): (path, atoms)
+                for path, atoms in self._each_path(config)
+            }
+            self._paths[key] = list(each.values())
+        return self._paths[key]
+
+    def _each_path(self, config: dict[str, bool]) -> Iterator[tuple[tuple[int, ...], dict[str, bool]]]:
         chosen = [a for a in self.program.atoms if a.kind != "defined"]
         options = [(config[a.key],) if a.kind == "stable" else (False, True) for a in chosen]
         for truth in product(*options):

@@ -115,7 +115,8 @@ static void flush_write(void)
 	printf("write\t%p\t%ld\t%ld\t%s\n", pending_from, to, (long)((unsigned char *)at - arena) % SLOT - FRONT, value);
 }
 
-/* One line about `at`: the number of its object, -1 for memory that is not tracked, -2 for NULL. */
+/* One line about `at`: the number of its object, -1 for memory that is not tracked, -2 for NULL, -3 for what the
+ * run itself allocated. */
 static void step(const char *what, const void *from, const void *at, const char *more)
 {
 	static int steps;
@@ -128,7 +129,7 @@ static void step(const char *what, const void *from, const void *at, const char 
 		number = -3;
 	if ((uintptr_t)at < 4096)
 		printf("%s\t%p\t-2\t0\t%s\n", what, from, more);
-	else if (number < 0)
+	else if (number == -1)
 		printf("%s\t%p\t%ld\t%p\t%s\n", what, from, number, at, more);
 	else
 		printf("%s\t%p\t%ld\t%ld\t%s\n", what, from, number, (long)((const unsigned char *)at - arena) % SLOT - FRONT, more);
