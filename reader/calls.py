@@ -178,7 +178,7 @@ class Calls:
         if name.startswith("trace_"):
             return self._tracepoint(name, args, node)
         found = x.scope.find(name, "function", x.frame.file)
-        own = bool(found) and found[0][0] in x.scope.own
+        own = bool(found) and x.scope.owns(found[0][0])
         known = x.functions.get(name)
         if known is not None and not own:
             return self._known(known, args, node)
@@ -299,7 +299,7 @@ class Calls:
         x = self.x
         found = x.scope.find(name, "function", x.frame.file)
         known = x.functions.get(name)
-        if known is not None and not (found and found[0][0] in x.scope.own):
+        if known is not None and not (found and x.scope.owns(found[0][0])):
             return self._effects(known, values, [], node)
         if found and x.irrelevant(found, values):
             return self._pointer(name, node)
@@ -1089,7 +1089,7 @@ class Calls:
     def iterates(self, macro: str) -> bool:
         """Whether the table knows a loop macro as an iterator, and the filesystem has none of that name."""
         known = self.x.functions.get(macro)
-        own = any(f in self.x.scope.own for f, _ in self.expander.defined(macro))
+        own = any(self.x.scope.owns(f) for f, _ in self.expander.defined(macro))
         return known is not None and known.has("iterate") and not own
 
     def _cursors(self, macro: str) -> tuple[int, int, list[int]]:

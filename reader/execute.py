@@ -197,7 +197,7 @@ class Executor:
         member of the same name: it may destroy that, whatever `Relevance` says of the filesystem's own."""
         assert self.relevance is not None
         members = self.relevance.what.members
-        return any(f not in self.scope.own and not f.path.endswith(".h") for f, _ in found) and any(
+        return any(not self.scope.owns(f) and not f.path.endswith(".h") for f, _ in found) and any(
             isinstance(v, Ptr) and not v.field and v.path.rpartition("->")[2].rpartition(".")[2] in members
             for v in given
         )
@@ -274,7 +274,7 @@ class Executor:
                 signs |= {LOCK_SIGNS[e.operation] for e in known.effects if e.operation in LOCK_SIGNS}
             elif deep < LOCKERS_DEEP and name != definition.name:
                 for inner, inside in self.scope.find(name, "function", file):
-                    if inner in self.scope.own:
+                    if self.scope.owns(inner):
                         signs |= self._lock_signs(inner, inside, deep + 1)
         return signs
 

@@ -9,17 +9,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .files import Files, Folder, Origin, Overlaid, Revision, Signature, files_of
 from .source import Definition, Macro, SourceFile
+
+if TYPE_CHECKING:
+    from .generated import Generated
 
 ABSENT = "-"
 """What stands for the content of a file that is not there."""
 Searched = dict[str, tuple[str, tuple[str, ...]]]
 """By folder: what its C files looked like (names, sizes, times, inodes), and which of them were found."""
 _VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.M)
-_PROTOTYPE_HINT = 200
+_STORED = re.compile(r"\.(\w+)\s*=\s*&?(\w+)\s*[,}\n]|->(\w+)\s*=\s*&?(\w+)\s*;")
 
 
 @dataclass(frozen=True)
@@ -290,7 +294,11 @@ class Scope:
         self.paths = files
         self.used: dict[str, SourceFile] = {}
         self.entry: str | None = None
-        self._near: dict[tuple[str, str | None], list[SourceFile]] = {}
+        self._near: dict[tuple[str, str | None], dict[SourceFile, int]] = {}
+        self._work: dict[str, str | None] = {}
+        self._near_own: dict[tuple[str, str | None], list[SourceFile]] = {}
+        self._naming: dict[str, list[SourceFile]] = {}
+        self._indexed: set[SourceFile] = set()
         self._found: dict[tuple[str, str, str, str | None], tuple[tuple[SourceFile, Definition], ...]] = {}
         self._macros: dict[tuple[str, str, str | None], tuple[tuple[SourceFile, Macro], ...]] = {}
 
@@ -298,6 +306,14 @@ class Scope:
     def own(self) -> tuple[SourceFile, ...]:
         """The filesystem's own files."""
         return tuple(f for p in self.paths if (f := self.tree.file(p)))
+
+    @cached_property
+    def _own(self) -> frozenset[SourceFile]:
+        return frozenset(self.own)
+
+    def owns(self, file: SourceFile) -> bool:
+        """Whether `file` is one of the filesystem's own, or the text of a macro called in one."""
+        return file in self._own
 
     @cached_property
     def shared(self) -> tuple[SourceFile, ...]:
@@ -317,9 +333,9 @@ class Scope:
         self.used[file.path] = file.whole
         return file
 
-    def _headers(self, user: SourceFile) -> list[SourceFile]:
+    def _headers(self, user: SourceFile) -> dict[SourceFile, int]:
         """The headers that `user`, and the file whose method is followed, include, then the filesystem's
-        own; a C file that is included counts as one."""
+        own, each with its place among them; a C file that is included counts as one."""
         key = (user.path, self.entry)
         if key not in self._near:
             around = [*self.tree.headers(user.path)]
@@ -327,9 +343,31 @@ class Scope:
                 entry = self.tree.file(self.entry)
                 around += [*((entry,) if entry else ()), *self.tree.headers(self.entry)]
             own = [f for f in self.own if f.path.endswith(".h")]
-            mine = [f for f in around if f in self.own]
-            self._near[key] = list({f.path: f for f in (*mine, *own, *around) if f is not user}.values())
+            mine = [f for f in around if self.owns(f)]
+            near = {f.path: f for f in (*mine, *own, *around) if f is not user}.values()
+            self._near[key] = {f: i for i, f in enumerate(near)}
+            for file in near:
+                if file not in self._indexed:
+                    self._indexed.add(file)
+                    for name in file.candidates:
+                        self._naming.setdefault(name, []).append(file)
         return self._near[key]
+
+    def _nearest(self, name: str, user: SourceFile) -> list[SourceFile]:
+        """Those of the headers of `user` that may define `name`, nearest first."""
+        near = self._headers(user)
+        found = [f for f in self._naming.get(name, ()) if f in near]
+        return sorted(found, key=near.__getitem__) if len(found) > 1 else found
+
+    @cached_property
+    def _sources_naming(self) -> dict[str, list[SourceFile]]:
+        """The filesystem's own C files by the names that they may define."""
+        found: dict[str, list[SourceFile]] = {}
+        for file in self.own:
+            if file.path.endswith(".c"):
+                for name in file.candidates:
+                    found.setdefault(name, []).append(file)
+        return found
 
     def find(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         """The definitions of `name` (``function`` or ``type``) that `user` can mean, each with the conditions
@@ -347,7 +385,7 @@ class Scope:
     def _find(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         found = _defined(name, kind, (user, user.whole))
         if not found:
-            found = _defined(name, kind, self._headers(user))
+            found = _defined(name, kind, self._nearest(name, user))
             if found and (kind == "type" or not all(_conditions(found))):
                 return found
             linked = self.linked(name, kind, user)
@@ -367,16 +405,22 @@ class Scope:
         kernel's, hundreds of them, are not searched."""
         if kind != "function":
             return ()
-        from .generated import generated  # It needs the parser, which a run from the cache does without.
+        key = (user.path, self.entry)
+        if key not in self._near_own:
+            self._near_own[key] = [f for f in self._headers(user) if self.owns(f)]
+        return self._generator.find(name, (user.whole, *self._near_own[key]))
 
-        headers = (f for f in self._headers(user) if f in self.own)
-        return generated(name, (user.whole, *headers), self.macro)
+    @cached_property
+    def _generator(self) -> Generated:
+        from .generated import Generated  # It needs the parser, which a run from the cache does without.
+
+        return Generated(self.macro)
 
     def linked(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         """The definitions in other C files of the filesystem, and of its module, that `user` is linked
         with."""
         found: tuple[tuple[SourceFile, Definition], ...] = ()
-        for files in (self.own, self.beside):
+        for files in (self._sources_naming.get(name, ()), self.beside):
             for file in files:
                 if file is not user and file.path.endswith(".c") and name in file.candidates:
                     found += tuple(
@@ -392,7 +436,7 @@ class Scope:
         """The ``#define``s of `name` that `user` can mean, from the nearest file that has any."""
         key = (name, user.path, self.entry)
         if key not in self._macros:
-            places = (f for files in ((user.whole,), self._headers(user), self.shared) for f in files)
+            places = (f for files in ((user.whole,), self._nearest(name, user), self.shared) for f in files)
             self._macros[key] = next(
                 (
                     tuple((f, m) for m in f.macros[name])
@@ -405,26 +449,27 @@ class Scope:
 
     def work_function(self, member: str) -> str | None:
         """The function of the work item that the filesystem keeps in `member`, from its initialisation."""
-        pattern = re.compile(
-            rf"(?:INIT_(?:DELAYED_|RCU_)?WORK|DECLARE_(?:DELAYED_)?WORK|timer_setup|setup_timer)\s*\(\s*[^,]*?\b{re.escape(member)}\s*,\s*(\w+)\s*[,)]"
-        )
-        for file in self.own:
-            if "_WORK" in file.text or "_timer" in file.text or "timer_" in file.text:
-                match = pattern.search(file.code)
-                if match:
-                    return match.group(1)
-        return None
+        if member not in self._work:
+            pattern = re.compile(
+                rf"(?:INIT_(?:DELAYED_|RCU_)?WORK|DECLARE_(?:DELAYED_)?WORK|timer_setup|setup_timer)\s*\(\s*[^,]*?\b{re.escape(member)}\s*,\s*(\w+)\s*[,)]"
+            )
+            told = (f for f in self.own if "_WORK" in f.text or "_timer" in f.text or "timer_" in f.text)
+            found = next((m for f in told if (m := pattern.search(f.code)) is not None), None)
+            self._work[member] = found.group(1) if found else None
+        return self._work[member]
 
     def assigned(self, member: str) -> tuple[tuple[SourceFile, str], ...]:
         """Names that the filesystem's own files store in `member` by an initialiser or an assignment."""
-        pattern = re.compile(
-            rf"\.{re.escape(member)}\s*=\s*&?(\w+)\s*[,}}\n]|->{re.escape(member)}\s*=\s*&?(\w+)\s*;"
-        )
-        found: dict[str, SourceFile] = {}
+        found = self._assigned.get(member, {})
+        return tuple((file, name) for name, file in sorted(found.items(), key=lambda item: item[0]))
+
+    @cached_property
+    def _assigned(self) -> dict[str, dict[str, SourceFile]]:
+        """By member, the names stored in it, and the first file that stores each."""
+        found: dict[str, dict[str, SourceFile]] = {}
         for file in self.own:
-            if member in file.text:
-                for match in pattern.finditer(file.code):
-                    name = match.group(1) or match.group(2)
-                    if not name.isdigit() and name not in ("NULL", "true", "false"):
-                        found.setdefault(name, file)
-        return tuple((file, name) for name, file in sorted(found.items()))
+            for a, one, b, other in _STORED.findall(file.code):
+                name = one or other
+                if not name.isdigit() and name not in ("NULL", "true", "false"):
+                    found.setdefault(a or b, {}).setdefault(name, file)
+        return found

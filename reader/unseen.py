@@ -241,7 +241,7 @@ class Unseen:
         )
         for file, definition in found:
             key = f"{file.path}:{definition.start}"
-            if key in self._functions or (handed and file in self.scope.own):
+            if key in self._functions or (handed and self.scope.owns(file)):
                 yield from self._loaded(file, definition)
 
     def _called_with(
