@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 from ..spec.kernel_functions import Effect, KernelFunction, table
 from ..spec.program import Program
@@ -318,12 +317,14 @@ class Relevance:
         self, arguments: list[str], text: FunctionText, file: SourceFile
     ) -> Callable[[int], frozenset[str]]:
         """What of the wanted each argument of a call may point to, asked for by number."""
+        answers: dict[int, frozenset[str]] = {}
 
-        @cache
         def handed(number: int) -> frozenset[str]:
             if number >= len(arguments):
                 return frozenset({UNTOLD})
-            return frozenset(self._touched(arguments[number], text, True, file))
+            if number not in answers:
+                answers[number] = frozenset(self._touched(arguments[number], text, True, file))
+            return answers[number]
 
         return handed
 

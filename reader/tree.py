@@ -398,9 +398,7 @@ class Scope:
                 found = _built(linked)
         return found or _defined(name, kind, self.shared) or self._generated(name, kind, user)
 
-    def _generated(
-        self, name: str, kind: str, user: SourceFile
-    ) -> tuple[tuple[SourceFile, Definition], ...]:
+    def _generated(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         """The functions of that name that macros define: in `user`, or in the filesystem's own headers. The
         kernel's, hundreds of them, are not searched."""
         if kind != "function":
