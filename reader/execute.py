@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import tree_sitter
 
@@ -23,7 +23,7 @@ from .handover import Handover
 from .mask import CLEANUP, FREE
 from .parse import Parsed, errors
 from .pieces import pieces
-from .recorder import Abandon, Pending, Recorder
+from .recorder import Abandon, Recorder
 from .relevance import COUNTED, DELAYED, HOLDS, LATER, PARAMETER, UNTOLD, WAITS, Relevance
 from .source import Definition, SourceFile
 from .tree import Scope
@@ -1156,7 +1156,7 @@ class Executor:
         if fixed is not None:
             return fixed._replace(via=via)
         if place.ctype.known and place.ctype.depth == 0:
-            return Sym(("load", id(self.record.sink), event))
+            return Sym(("load", self.record.deferred, event))
         target = _pointee(place.ctype)
         return Ptr(_extend(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
 
@@ -1540,17 +1540,11 @@ class Executor:
 
     def deferred(self, run: Callable[[], object]) -> tuple[Event, ...]:
         """The events of `run`, kept apart from the program's own: what happens later."""
-        saved, sink = self.record.sink, list[Pending]()
-        self.record.sink = sink
-        try:
+        with self.record.apart() as events:
             run()
-        finally:
-            self.record.sink = saved
-        from dataclasses import replace
-
         return tuple(
             replace(p.event, guard=self.record.guard(whole), via=None)
-            for p in sink
+            for p in events
             if (whole := self.record.whole(p)) != FALSE
         )
 

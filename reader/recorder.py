@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ..spec.program import FALSE as NEVER
@@ -53,6 +54,9 @@ class Recorder:
     assumptions: dict[str, None] = field(default_factory=dict)
     debug: int = 0
     sink: list[Pending] | None = None
+    deferred: int = 0
+    """Which deferred function's events are recorded now, by number; 0 for the program's own."""
+    _deferred: int = 0
     _variables: dict[tuple[object, ...], int] = field(default_factory=dict)
     _defined: dict[int, int] = field(default_factory=dict)
     _definitions: dict[int, int] = field(default_factory=dict)
@@ -75,6 +79,17 @@ class Recorder:
         target.append(Pending(event, self.base, under))
         return len(target) - 1
 
+    @contextmanager
+    def apart(self) -> Iterator[list[Pending]]:
+        """Collect the events of a deferred function by themselves."""
+        saved = self.sink, self.deferred
+        self._deferred += 1
+        self.sink, self.deferred = [], self._deferred
+        try:
+            yield self.sink
+        finally:
+            self.sink, self.deferred = saved
+
     def atom(self, kind: str, key: tuple[object, ...], text: str, event: int | None = None) -> int:
         """The condition that the atom identified by `key` is true; made at first use.
 
@@ -82,7 +97,7 @@ class Recorder:
         """
         if self.sink is not None and kind == "nonnull":
             kind, event = "free", None
-            key = ("deferred", id(self.sink), *key)
+            key = ("deferred", self.deferred, *key)
         if key not in self._variables:
             index = len(self.atoms)
             name = f"{kind[0]}{index}"

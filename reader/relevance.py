@@ -139,7 +139,8 @@ class _Edge:
     def entries(self, found: frozenset[str]) -> set[str]:
         """What the callee's entries are in the caller."""
         result = set()
-        for entry in found:
+        # In one order: what `handed` remembers may depend on which question came first.
+        for entry in sorted(found) if len(found) > 1 else found:
             if entry == HOLDS or (entry == WAITS and not self.sure):
                 continue
             if entry.startswith(PARAMETER):
