@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..encodings.scenario import Scenario
+from ..encodings.weak import MEMORY_MODELS
 from ..encodings.wellformed import check as check_scenario
 from ..errors import DentryproofError, InputError, SpecificationError
 from ..proofs.replay import evaluate, replay
@@ -43,11 +45,12 @@ def check_certificate(c: Certificate) -> None:
         check_scenario(c.scenario)
     except DentryproofError as error:
         raise Wrong(f"{error}") from None
+    executions = MEMORY_MODELS[c.memory_model](c.scenario)
     numbers = {v: i for i, v in enumerate(c.variables) if i}
     if len(numbers) < len(c.variables) - 1:
         raise Wrong("two of its variables have one name")
-    _check_clauses(c, formula)
-    lemmas = [lemma_clause(x, c.scenario, numbers) for x in c.lemmas]
+    _check_clauses(c, executions, formula)
+    lemmas = [lemma_clause(x, executions, numbers) for x in c.lemmas]
     check_proof([*(x.literals for x in c.clauses), *lemmas], c.proof, len(c.variables) - 1)
     _check_witness(c, formula)
 
@@ -64,10 +67,11 @@ def _formula(c: Certificate) -> Formula:
     return contract
 
 
-def _check_clauses(c: Certificate, formula: Formula) -> None:
-    """The clauses are those of the scenario and of the formula's negation: not one more, less, or other."""
+def _check_clauses(c: Certificate, scenario: Scenario, formula: Formula) -> None:
+    """The clauses are those of the scenario's executions and of the formula's negation: not one more, less,
+    or other."""
     try:
-        wanted = Translation(c.scenario, formula).clauses
+        wanted = Translation(scenario, formula).clauses
     except TooLarge:
         raise Wrong("its scenario is too large to be checked") from None
     except Ambiguous as error:
@@ -90,7 +94,8 @@ def _check_clauses(c: Certificate, formula: Formula) -> None:
 
 
 def _check_witness(c: Certificate, formula: Formula) -> None:
-    """The witness is a trace of the scenario in which all that there is to happen does."""
+    """The witness is a trace of the scenario, with nothing reordered, in which all that there is to happen
+    does."""
     w = c.witness
     try:
         positions = replay(c.scenario, w.trace)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..encodings.scenario import Scenario, ScenarioAtom, Step, Thread, Trace
+from ..encodings.weak import MEMORY_MODELS
 from ..errors import InputError
 from ..spec.program import Guard, Source
 
-SCHEMA = "dentryproof-certificate-1"
+SCHEMA = "dentryproof-certificate-2"
 INDEX = "index.json"
 INDEX_SCHEMA = "dentryproof-certificates-1"
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,180}\.[0-9a-f]{16}\.json")
@@ -70,6 +71,7 @@ class Certificate:
     object: str
     formula: str
     sources: tuple[tuple[str, str], ...]
+    memory_model: str
     scenario: Scenario
     variables: tuple[tuple[str, ...], ...]
     clauses: tuple[NamedClause, ...]
@@ -309,6 +311,13 @@ def _witness(field: _Field) -> Witness:
     return Witness(t["text"].text(), _texts(t["wanted"]), _texts(t["runs"]), trace)
 
 
+def _memory_model(field: _Field) -> str:
+    if (name := field.text()) not in MEMORY_MODELS:
+        known = ", ".join(MEMORY_MODELS)
+        raise InputError(f"{field.way}: {name[:20]!r} is no memory model that is known ({known})")
+    return name
+
+
 def certificate(document: Any, name: str) -> Certificate:
     """The certificate in a document. InputError, with the field, where it is of the wrong form."""
     try:
@@ -320,8 +329,8 @@ def certificate(document: Any, name: str) -> Certificate:
 def _certificate(document: Any, name: str) -> Certificate:
     whole = _Field(document, name)
     t = whole.table(
-        "schema tool kernel obligation sources scenario witness constraints variables clauses lemmas proof "
-        "digest"
+        "schema tool kernel obligation sources memory_model scenario witness constraints variables clauses "
+        "lemmas proof digest"
     )
     if t["schema"].value != SCHEMA:
         raise InputError(f"{name}: is no certificate that this version can read ({SCHEMA})")
@@ -343,6 +352,7 @@ def _certificate(document: Any, name: str) -> Certificate:
         o["object"].text(),
         o["formula"].text(),
         t["sources"].list(_two),
+        _memory_model(t["memory_model"]),
         _scenario(t["scenario"]),
         ((), *t["variables"].list(_texts)),
         t["clauses"].list(_clause),

@@ -24,7 +24,7 @@ class Wrong(Exception):
 
 def lemma_clause(lemma: NamedLemma, scenario: Scenario, numbers: Mapping[tuple[str, ...], int]) -> Clause:
     """The clause that a lemma stands for, once its circle was walked. `numbers` are the variables by name."""
-    thread = {s.id: i for i, t in enumerate(scenario.threads) for s in t.steps}
+    thread = {s.id: t for t in scenario.threads for s in t.steps}
     place = {s.id: i for i, s in enumerate(scenario.steps)}
     if not lemma.edges:
         raise Wrong(f"lemma {lemma.name} is no circle: it has no edge")
@@ -34,9 +34,10 @@ def lemma_clause(lemma: NamedLemma, scenario: Scenario, numbers: Mapping[tuple[s
         for step in (a, b, after):
             if step not in place:
                 raise Wrong(f"lemma {lemma.name} is no circle: there is no step {step!r}")
-        if thread[a] == thread[b]:
+        if a == b or (thread[a] is thread[b] and thread[a].ordered):
             raise Wrong(f"lemma {lemma.name} is no circle: {a} and {b} are steps of one thread")
-        if thread[b] != thread[after] or place[b] > place[after]:
+        led = thread[b] is thread[after] and thread[b].ordered and place[b] <= place[after]
+        if b != after and not led:
             raise Wrong(f"lemma {lemma.name} is no circle: program order does not lead from {b} to {after}")
         forward = place[a] < place[b]
         name = ("before", a, b) if forward else ("before", b, a)

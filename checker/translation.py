@@ -58,11 +58,11 @@ class Translation:
         self.meaning: dict[Name, tuple[bool, Term]] = {}
         """What a variable stands for: whether a conjunction (else a disjunction), and of what."""
         self.first_step: dict[frozenset[frozenset[tuple[str, bool]]], str] = {}
-        self.writers: dict[tuple[str, str], list[Step]] = {}
+        self.writers: dict[tuple[str, str, str], list[Step]] = {}
         for s in scenario.steps:
             self.first_step.setdefault(frozenset(map(frozenset, s.guard)), s.id)
             if s.kind == "write":
-                self.writers.setdefault((s.object, s.field), []).append(s)
+                self.writers.setdefault((s.object, s.field, s.view), []).append(s)
         for a in scenario.atoms:  # in this order, so that none waits for a later one
             self.atom(a.name)
         self.demands: list[tuple[str, list[Literal]]] = []
@@ -150,9 +150,10 @@ class Translation:
         return self.define(("executed", s), [term])
 
     def before(self, a: str, b: str) -> Literal:
-        """A trace is a total order; within a thread it is the thread's own."""
+        """A trace is a total order; within an ordered thread it is the thread's own."""
         forward = self.order[a] < self.order[b]
-        if self.thread_of[a] == self.thread_of[b]:
+        thread = self.thread_of[a]
+        if thread == self.thread_of[b] and self.scenario.threads[thread].ordered:
             return YES if forward else NO
         return (("before", a, b), True) if forward else (("before", b, a), False)
 
@@ -165,7 +166,7 @@ class Translation:
 
     def last(self, write: Step, r: str) -> Literal:
         """Rule 5: `write` is the last executed one to the cell of `r` before it."""
-        others = [w for w in self.writers[write.object, write.field] if w is not write]
+        others = [w for w in self.writers[write.object, write.field, write.view] if w is not write]
         term = [self.executed(write.id), self.before(write.id, r)]
         term += [no(self.amid(write.id, w.id, r)) for w in others]
         return self.define(("last", write.id, r), [term])
@@ -175,7 +176,7 @@ class Translation:
         if ("null", r) in self.literals:
             return self.literals["null", r]
         obj, field = self.steps[r].object, self.steps[r].field
-        writes = self.writers.get((obj, field), [])
+        writes = self.writers.get((obj, field, self.steps[r].view), [])
         terms = [[self.last(w, r)] for w in writes if w.value == "null"]
         untouched = self.define(("untouched", r), [[no(self.earlier(w.id, r)) for w in writes]])
         terms.append([untouched, (("initially-null", obj, field), True)])
@@ -185,7 +186,7 @@ class Translation:
         """Rule 5: it is a pointer to some other object."""
         if ("other", r) in self.literals:
             return self.literals["other", r]
-        writes = self.writers.get((self.steps[r].object, self.steps[r].field), [])
+        writes = self.writers.get((self.steps[r].object, self.steps[r].field, self.steps[r].view), [])
         return self.define(("other", r), [[self.last(w, r)] for w in writes if w.value in ("new", "other")])
 
     # -- what is demanded
@@ -195,9 +196,15 @@ class Translation:
 
     def rules(self) -> None:
         """Every rule of the scenario, once for each of its instances."""
+        for o in self.scenario.orders:
+            absent = [no(self.executed(s)) for s in o.steps]
+            self.demand(f"order:{o.name}", absent + [self.before(a, b) for a, b in o.pairs])
         for t in self.scenario.threads:
-            if t.after is not None and t.steps:
+            if t.after is not None and t.ordered and t.steps:
                 self.demand(f"start:{t.name}", [self.before(t.after, t.steps[0].id)])
+            elif t.after is not None:
+                for s in t.steps:
+                    self.demand(f"start:{t.name}/{s.id}", [self.before(t.after, s.id)])
         taken = [s for s in self.scenario.steps if s.kind == "lock"]
         for i, a in enumerate(taken):
             for b in taken[i + 1 :]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @options.module
 @options.kernel
 @options.clauses
+@options.memory_model
 @options.reading
 @click.option(
     "--format",

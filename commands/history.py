@@ -71,6 +71,7 @@ _FORMS = {"text": _text, "json": _json, "svg": _svg}
     callback=options.positive,
     help="Per obligation; what it cuts off is unknown.",
 )
+@options.memory_model
 @options.reading
 @click.option(
     "--format",

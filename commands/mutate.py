@@ -40,6 +40,7 @@ from .running import look, with_progress
     callback=options.positive,
     help="Per obligation; what it cuts off is unknown.",
 )
+@options.memory_model
 @options.reading
 @options.form
 @options.output

@@ -197,5 +197,12 @@ clauses = click.option(
     multiple=True,
     help="Only this clause, or those that a pattern such as 'prune-*' names; repeatable.",
 )
+memory_model = click.option(
+    "--memory-model",
+    type=click.Choice(["lkmm", "sc"]),
+    default="lkmm",
+    show_default=True,
+    help="What CPUs and compilers may reorder: what the kernel's memory model lets them, or nothing.",
+)
 everything = click.option("--all", "everything", is_flag=True, help="Every filesystem that there is.")
 filesystems = click.argument("filesystems", metavar="FILESYSTEM...", nargs=-1, shell_complete=complete_names)

@@ -107,7 +107,7 @@ def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None
 @options.module
 @options.kernel
 @options.clauses
-@click.option("--solver", metavar="NAME", default="z3", show_default=True, help="The solver that decides.")
+@click.option("--solver", metavar="NAME", default="sat", show_default=True, help="sat, z3 or cvc5.")
 @click.option(
     "--timeout",
     metavar="SECONDS",
@@ -135,6 +135,7 @@ def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None
     is_flag=True,
     help="Ask z3, cvc5 and a SAT solver. If they disagree, that is an internal error.",
 )
+@options.memory_model
 @options.reading
 @click.option(
     "--format",

@@ -22,6 +22,8 @@ from .scenario import Scenario, Step, Thread
 from .wellformed import check
 
 Cell = tuple[str, str]
+Copy = tuple[str, str, str]
+"""A cell, and the view of it."""
 
 
 class Orders:
@@ -38,12 +40,12 @@ class Orders:
         self.threads: dict[str, Thread] = {s.id: t for t in scenario.threads for s in t.steps}
         self.position = {s.id: i for i, s in enumerate(scenario.steps)}
         self._place = {s.id: i for t in scenario.threads for i, s in enumerate(t.steps)}
-        self._writes: dict[Cell, list[Step]] = {}
+        self._writes: dict[Copy, list[Step]] = {}
         self._first_with: dict[object, str] = {}
         for step in scenario.steps:
             self._first_with.setdefault(_key(step.guard), step.id)
             if step.kind == "write":
-                self._writes.setdefault((step.object, step.field), []).append(step)
+                self._writes.setdefault(_copy(step), []).append(step)
         self._formulas = 0
         self._executed: dict[str, int] = {}
         self._atoms: dict[str, int] = {}
@@ -80,9 +82,9 @@ class Orders:
         return known
 
     def before(self, first: str, second: str) -> int:
-        """That `first` comes before `second`; known for steps of one thread."""
+        """That `first` comes before `second`; known for steps of one ordered thread."""
         a, b = self.position[first], self.position[second]
-        if self.threads[first] is self.threads[second]:
+        if self.threads[first] is self.threads[second] and self.threads[first].ordered:
             return TRUE if a < b else FALSE
         if a < b:
             return self.clauses.variable(("before", first, second))
@@ -112,7 +114,7 @@ class Orders:
         if known is not None:
             return known
         step, of = self.steps[read], f"value:{read}"
-        writes = self._writes.get((step.object, step.field), [])
+        writes = self._writes.get(_copy(step), [])
         initially = self.initially_null((step.object, step.field))
         untouched = self.clauses.define(
             ("untouched", read), [[-self.earlier(w.id, read, of) for w in writes]], of
@@ -126,7 +128,7 @@ class Orders:
         if known is not None:
             return known
         step, of = self.steps[read], f"value:{read}"
-        writes = self._writes.get((step.object, step.field), [])
+        writes = self._writes.get(_copy(step), [])
         stored = [[self._last(w, read, writes, of)] for w in writes if w.value in ("new", "other")]
         return self.clauses.define(("other", read), stored, of)
 
@@ -141,6 +143,7 @@ class Orders:
 
     def facts(self) -> None:
         """Demand all rules of the scenario."""
+        self._orders()
         self._starts()
         self._locks()
         self._grace_periods()
@@ -149,10 +152,20 @@ class Orders:
             symbol = self.initially_null(cell)
             self.clauses.fact(f"initial:{cell[0]}->{cell[1]}", [symbol if value == "null" else -symbol])
 
+    def _orders(self) -> None:
+        for order in self.scenario.orders:
+            literals = [-self.executed(s) for s in order.steps]
+            literals += [self.before(a, b) for a, b in order.pairs]
+            self.clauses.fact(f"order:{order.name}", literals, f"order:{order.part}")
+
     def _starts(self) -> None:
         for thread in self.scenario.threads:
-            if thread.after is not None and thread.steps:
-                self.clauses.fact(f"start:{thread.name}", [self.before(thread.after, thread.steps[0].id)])
+            if thread.after is None:
+                continue
+            of = f"start:{thread.name}"
+            for step in thread.steps[:1] if thread.ordered else thread.steps:
+                name = of if thread.ordered else f"{of}/{step.id}"
+                self.clauses.fact(name, [self.before(thread.after, step.id)], of)
 
     def _locks(self) -> None:
         taken = [s for s in self.scenario.steps if s.kind == "lock"]
@@ -244,6 +257,10 @@ class Orders:
 
     def _preceding(self, step: Step) -> tuple[Step, ...]:
         return self.threads[step.id].steps[: self._place[step.id]]
+
+
+def _copy(step: Step) -> Copy:
+    return step.object, step.field, step.view
 
 
 def _key(guard: Guard) -> frozenset[frozenset[tuple[str, bool]]]:

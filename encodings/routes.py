@@ -10,17 +10,16 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..spec.logic import Formula
 from .scenario import Scenario, Trace
-from .solver import KNOWN_SOLVERS, Status, decode, solve
-from .temporal import holds
-from .trace import Encoding
+from .usual import SAT, SOLVER
+from .words import Words
 
-SAT = "sat"
-"""The name, among solvers, of the propositional route."""
-SOLVERS = (*KNOWN_SOLVERS, SAT)
+if TYPE_CHECKING:
+    from .solver import Status
+    from .trace import Encoding
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,14 @@ class Ways:
     @cached_property
     def encoding(self) -> Encoding:
         """The scenario with clocks."""
+        from .trace import Encoding
+
         return Encoding(self.scenario, titles=self.titles)
 
     @cached_property
     def texts(self) -> dict[str, str]:
         """Constraints in words, by name."""
-        return {c.name: c.text for c in self.encoding.constraints()}
+        return Words(self.scenario, self.titles).texts()
 
     def forget(self) -> None:
         """Let go of the encoding, which is large; it is made again if it is needed."""
@@ -61,7 +62,7 @@ class Ways:
         executed: Iterable[str] = (),
         *,
         holds: bool = True,
-        solver: str = "z3",
+        solver: str = SOLVER,
         timeout: float | None = None,
     ) -> Found:
         """A trace of which `formula` holds (with `holds` false: does not), with all steps of `executed`.
@@ -73,6 +74,8 @@ class Ways:
 
     def goal(self, formula: Formula, executed: Iterable[str], wanted: bool) -> Any:
         """The term that the encoding with clocks is to make true."""
+        from .temporal import holds
+
         terms = self.encoding.terms
         term = holds(self.encoding, formula)
         return terms.all([term if wanted else terms.no(term), *map(self.encoding.executed, executed)])
@@ -80,6 +83,8 @@ class Ways:
     def _with_clocks(
         self, formula: Formula, executed: tuple[str, ...], wanted: bool, solver: str, timeout: float | None
     ) -> Found:
+        from .solver import decode, solve
+
         encoding = self.encoding
         outcome = solve(
             encoding.constraints(),

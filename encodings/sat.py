@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import InternalError
@@ -28,8 +28,8 @@ Edge = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Lemma:
-    """That the edges of a circle are not all true. Each leads from a step to one of another thread that is
-    said to come after it; from where it arrives, program order leads on to where the next begins."""
+    """That the edges of a circle are not all true. Each leads from a step to another that is said to come
+    after it; from where it arrives, the order of an ordered thread leads on to where the next begins."""
 
     edges: tuple[Edge, ...]
 
@@ -92,9 +92,9 @@ class Question:
         self.lemmas: list[Lemma] = []
         self._numbers = {name: n for n, name in enumerate(self.variables)}
         self._pairs = [(n, v[1], v[2]) for n, v in enumerate(self.variables) if v[:1] == ("before",)]
-        self._threads = [[s.id for s in t.steps] for t in scenario.threads]
-        self._home = {s: i for i, steps in enumerate(self._threads) for s in steps}
-        self._place = {s: i for steps in self._threads for i, s in enumerate(steps)}
+        self._chains = list(_chains(scenario))
+        self._home = {s: i for i, steps in enumerate(self._chains) for s in steps}
+        self._place = {s: i for steps in self._chains for i, s in enumerate(steps)}
         self._groups: dict[Group, int] = {}
         self._fresh = len(self.variables)
         self._empty = any(not c.literals for c in self.clauses)
@@ -194,21 +194,21 @@ class Question:
 
     def _arrange(self, model: set[int]) -> tuple[list[str], list[Lemma]]:
         """All steps in an order that `model` allows; or circles that keep it from being one."""
-        home, place, threads = self._home, self._place, self._threads
-        needs: dict[str, dict[int, str]] = {}  # of a step, by thread: the last that comes before it
+        home, place, chains = self._home, self._place, self._chains
+        needs: dict[str, dict[int, str]] = {}  # of a step, by chain: the last that comes before it
         for number, a, b in self._pairs:
             first, second = (a, b) if number in model else (b, a)
-            of_thread = needs.setdefault(second, {})
-            known = of_thread.get(home[first])
+            of_chain = needs.setdefault(second, {})
+            known = of_chain.get(home[first])
             if known is None or place[known] < place[first]:
-                of_thread[home[first]] = first
-        at = [0] * len(threads)
+                of_chain[home[first]] = first
+        at = [0] * len(chains)
         order: list[str] = []
         found: dict[Lemma, None] = {}
 
-        def waits_for(thread: int) -> Edge | None:
-            """The edge that keeps the next step of a thread back: from a step that is still to come."""
-            step = threads[thread][at[thread]]
+        def waits_for(chain: int) -> Edge | None:
+            """The edge that keeps the next step of a chain back: from a step that is still to come."""
+            step = chains[chain][at[chain]]
             for other, a in needs.get(step, {}).items():
                 if place[a] >= at[other]:
                     return a, step
@@ -217,13 +217,13 @@ class Question:
         while len(order) < len(place):
             edges: dict[int, Edge] = {}
             moved = False
-            for thread, steps in enumerate(threads):
-                while at[thread] < len(steps):
-                    if (edge := waits_for(thread)) is not None:
-                        edges[thread] = edge
+            for chain, steps in enumerate(chains):
+                while at[chain] < len(steps):
+                    if (edge := waits_for(chain)) is not None:
+                        edges[chain] = edge
                         break
-                    order.append(steps[at[thread]])
-                    at[thread] += 1
+                    order.append(steps[at[chain]])
+                    at[chain] += 1
                     moved = True
             if not moved and edges:
                 circle = _circle(edges, home)
@@ -270,27 +270,34 @@ def _dense(
 ) -> tuple[tuple[Clause, ...], tuple[tuple[str, ...], ...]]:
     """`clauses` with variables numbered anew, from 1 on, and the names of these (index 0 is not used)."""
     numbers: dict[int, int] = {}
-    found = tuple(
-        replace(
-            c,
-            literals=tuple(
-                numbers.setdefault(abs(x), len(numbers) + 1) * (1 if x > 0 else -1) for x in c.literals
-            ),
-        )
-        for c in clauses
-    )
+
+    def dense(literals: Iterable[int]) -> Iterator[int]:
+        for x in literals:
+            number = numbers.get(abs(x))
+            if number is None:
+                number = numbers[abs(x)] = len(numbers) + 1
+            yield number if x > 0 else -number
+
+    found = tuple(Clause(c.name, tuple(dense(c.literals)), c.of) for c in clauses)
     return found, ((), *(names[n] for n in numbers))
 
 
 def _circle(edges: Mapping[int, Edge], home: Mapping[str, int]) -> Lemma:
-    """A circle among threads each of which waits for a step of another that is still to come."""
-    thread, seen = min(edges), dict[int, None]()
-    while thread not in seen:
-        seen[thread] = None
-        thread = home[edges[thread][0]]
-    members = list(seen)[list(seen).index(thread) :]
-    # Each edge arrives where its thread stands; that of the thread waiting for it begins there or further on.
+    """A circle among chains each of which waits for a step of another that is still to come."""
+    chain, seen = min(edges), dict[int, None]()
+    while chain not in seen:
+        seen[chain] = None
+        chain = home[edges[chain][0]]
+    members = list(seen)[list(seen).index(chain) :]
+    # Each edge arrives where its chain stands; that of the chain waiting for it begins there or further on.
     return Lemma(tuple(edges[i] for i in reversed(members)))
+
+
+def _chains(scenario: Scenario) -> Iterator[list[str]]:
+    """The steps, in lists whose order is known: an ordered thread each, a step of any other."""
+    for thread in scenario.threads:
+        steps = [s.id for s in thread.steps]
+        yield from [steps] if thread.ordered else ([s] for s in steps)
 
 
 def _gaps(lemma: Lemma) -> Iterator[Edge]:

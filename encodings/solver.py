@@ -22,11 +22,9 @@ from pysmt.fnode import FNode
 from ..errors import InternalError, UsageError
 from .scenario import Trace
 from .trace import Constraint, Encoding
+from .usual import KNOWN_SOLVERS, SAT
 
 LOGIC = "QF_IDL"
-KNOWN_SOLVERS = ("z3", "cvc5", "msat", "yices")
-"""Solvers that pySMT drives and that decide difference logic; each but z3 needs its own Python module."""
-
 Status = Literal["sat", "unsat", "unknown"]
 
 
@@ -150,7 +148,7 @@ class _Session:
 
     def __init__(self, env: Environment, name: str, deadline: float | None) -> None:
         if name not in KNOWN_SOLVERS:
-            raise UsageError(f"unknown solver {name!r}; known are {', '.join((*KNOWN_SOLVERS, 'sat'))}")
+            raise UsageError(f"unknown solver {name!r}; known are {', '.join((*KNOWN_SOLVERS, SAT))}")
         self.env, self.name, self.deadline = env, name, deadline
         factory = _factory(env)
         try:

@@ -30,6 +30,8 @@ from .words import Words
 
 Kind = Literal["program-order", "start", "lock", "grace-period", "value", "initial", "guard"]
 Cell = tuple[str, str]
+Copy = tuple[str, str, str]
+"""A cell, and the view of it."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,10 @@ class Encoding:
         self._place = {s.id: i for t in scenario.threads for i, s in enumerate(t.steps)}
         self._clocks = {s: self.terms.clock(f"clock:{s}") for s in self.steps}
         self._atoms = {a.name: a for a in scenario.atoms}
-        self._writes: dict[Cell, list[Step]] = {}
+        self._writes: dict[Copy, list[Step]] = {}
         for step in scenario.steps:
             if step.kind == "write":
-                self._writes.setdefault((step.object, step.field), []).append(step)
+                self._writes.setdefault(_copy(step), []).append(step)
         self._executed: dict[str, FNode] = {}
         self._before: dict[tuple[str, str], FNode] = {}
         self._guards: dict[tuple[str, str, object], tuple[FNode, list[Step]]] = {}
@@ -118,11 +120,12 @@ class Encoding:
         return self._index[step]
 
     def before(self, first: str, second: str) -> FNode:
-        """That `first` comes before `second` (strictly); constant for steps of one thread."""
+        """That `first` comes before `second` (strictly); constant for steps of one ordered thread."""
         known = self._before.get((first, second))
         if known is not None:
             return known
-        if self.threads[first] is self.threads[second]:
+        thread = self.threads[first]
+        if thread is self.threads[second] and thread.ordered:
             known = self.terms.true if self._index[first] < self._index[second] else self.terms.false
         elif self._index[first] < self._index[second]:
             known = self.terms.manager.LE(self._clocks[first], self._clocks[second])
@@ -137,13 +140,14 @@ class Encoding:
 
     def _value(self, read: Step, value: str) -> FNode:
         cell = (read.object, read.field)
+        writes = self._writes.get(_copy(read))
         if value == "initial":
             return self.terms.all(
                 (self.terms.no(self._value(read, "null")), self.terms.no(self._value(read, "other")))
             )
-        if not self._writes.get(cell):
+        if not writes:
             return self.initially_null(cell) if value == "null" else self.terms.false
-        if value == "other" and all(w.value in ("null", "initial") for w in self._writes[cell]):
+        if value == "other" and all(w.value in ("null", "initial") for w in writes):
             return self.terms.false
         return self.terms.flag(f"{value}:{read.id}")
 
@@ -177,6 +181,7 @@ class Encoding:
         if self._constraints is None:
             found = (
                 *self._order(),
+                *self._orders(),
                 *self._starts(),
                 *self._locks(),
                 *self._grace_periods(),
@@ -191,6 +196,8 @@ class Encoding:
     def _order(self) -> Iterator[Constraint]:
         le = self.terms.manager.LE
         for thread in self.scenario.threads:
+            if not thread.ordered:
+                continue
             clocks = [self._clocks[s.id] for s in thread.steps]
             yield Constraint(
                 f"order:{thread.name}",
@@ -200,10 +207,21 @@ class Encoding:
                 broad=True,
             )
 
+    def _orders(self) -> Iterator[Constraint]:
+        parts: dict[str, list[FNode]] = {}
+        for order in self.scenario.orders:
+            if not any(self._never(self.steps[s]) for s in order.steps):
+                absent = [self._absent(self.steps[s]) for s in order.steps]
+                formula = self.terms.any((*absent, *(self.before(a, b) for a, b in order.pairs)))
+                parts.setdefault(order.part, []).append(formula)
+        for part, formulas in parts.items():
+            yield Constraint(f"order:{part}", part, self.terms.all(formulas), "program-order", broad=True)
+
     def _starts(self) -> Iterator[Constraint]:
         for thread in self.scenario.threads:
             if thread.after is not None and thread.steps:
-                formula = self.before(thread.after, thread.steps[0].id)
+                first = thread.steps[:1] if thread.ordered else thread.steps
+                formula = self.terms.all(self.before(thread.after, s.id) for s in first)
                 yield Constraint(f"start:{thread.name}", self.words.start(thread), formula, "start")
 
     def _locks(self) -> Iterator[Constraint]:
@@ -294,7 +312,7 @@ class Encoding:
 
         They follow from the order of the thread; a core that needs no more than one of them can say so.
         """
-        if len(leaves) != 1:
+        if len(leaves) != 1 or not self.threads[enter.id].ordered:
             return
         leave = leaves[0][0]
         first, last = self._clocks[enter.id], self._clocks[leave.id]
@@ -335,7 +353,7 @@ class Encoding:
             if read.kind != "read" or self._never(read):
                 continue
             cell = (read.object, read.field)
-            writes = [w for w in self._writes.get(cell, ()) if not self._never(w)]
+            writes = [w for w in self._writes.get(_copy(read), ()) if not self._never(w)]
             sources = [(w.value, self._read_from(w, read, writes)) for w in writes]
             untouched = self.terms.all(
                 self.terms.any((self._absent(w), self.before(read.id, w.id))) for w in writes
@@ -423,3 +441,7 @@ class Encoding:
 
     def _never(self, step: Step) -> bool:
         return self.executed(step.id) is self.terms.false
+
+
+def _copy(step: Step) -> Copy:
+    return step.object, step.field, step.view

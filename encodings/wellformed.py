@@ -47,6 +47,16 @@ def check(scenario: Scenario) -> None:
             thread.after is None or thread.after in steps,
             f"thread {thread.name}: started by {thread.after!r}, which is no step",
         )
+    _unique("order", (o.name for o in scenario.orders))
+    for order in scenario.orders:
+        _demand(bool(order.pairs), f"order {order.name}: has no pair")
+        for name in order.steps:
+            _demand(name in steps, f"order {order.name}: {name!r} is no step")
+        for first, second in order.pairs:
+            _demand(first != second, f"order {order.name}: {first} cannot come before itself")
+    for thread in scenario.threads:
+        if not thread.ordered:
+            _check_brackets(thread, {o.pairs for o in scenario.orders})
     _check_needs(scenario, steps)
 
 
@@ -65,6 +75,21 @@ def _check_step(step: Step, steps: dict[str, Step], atoms: set[str]) -> None:
         _demand(step.value in MODES, f"step {step.id}: locks in mode {step.value!r}")
     for text, reach in step.labels:
         _demand(reach in ("initial", "null", "any"), f"step {step.id}: label {text} has reach {reach!r}")
+
+
+def _check_brackets(thread: Thread, orders: set[tuple[tuple[str, str], ...]]) -> None:
+    """What begins and what ends something must keep its order, or it is not said what lies between them."""
+    for i, first in enumerate(thread.steps):
+        for second in thread.steps[i + 1 :]:
+            if second.field == first.field and (
+                ({first.kind, second.kind} <= {"lock", "unlock"} and first.object == second.object)
+                or {first.kind, second.kind} <= {"gp-start", "gp-end"}
+                or (first.kind, second.kind) == ("enter", "leave")
+            ):
+                _demand(
+                    ((first.id, second.id),) in orders,
+                    f"thread {thread.name}: {first.id} and {second.id} must keep their order",
+                )
 
 
 def _check_needs(scenario: Scenario, steps: dict[str, Step]) -> None:

@@ -15,9 +15,43 @@ class Words:
 
     def __init__(self, scenario: Scenario, titles: Mapping[str, str]) -> None:
         self._titles = titles
+        self._scenario = scenario
         self._steps = {s.id: s for s in scenario.steps}
         self._home = {s.id: t.name for t in scenario.threads for s in t.steps}
         self._atoms = {a.name: a for a in scenario.atoms}
+
+    def texts(self) -> dict[str, str]:
+        """What each constraint of the scenario says, by the name that the encodings give it."""
+        scenario = self._scenario
+        found = {f"order:{t.name}": self.order(t) for t in scenario.threads if t.ordered}
+        found |= {f"order:{o.part}": o.part for o in scenario.orders}
+        found |= {f"start:{t.name}": self.start(t) for t in scenario.threads if t.after is not None}
+        of_kind: dict[str, list[Step]] = {}
+        by_guard: dict[frozenset[frozenset[tuple[str, bool]]], list[Step]] = {}
+        for step in scenario.steps:
+            of_kind.setdefault(step.kind, []).append(step)
+            by_guard.setdefault(frozenset(map(frozenset, step.guard)), []).append(step)
+        for i, a in enumerate(of_kind.get("lock", ())):
+            for b in of_kind["lock"][i + 1 :]:
+                if (a.object, a.field) == (b.object, b.field):
+                    found[f"lock:{a.id}:{b.id}"] = self.exclusion(a, b)
+        for enter in of_kind.get("enter", ()):
+            found[f"left:{enter.id}"] = self.left(enter)
+            for start in of_kind.get("gp-start", ()):
+                for end in of_kind.get("gp-end", ()):
+                    found[f"gp:{start.id}:{end.id}:{enter.id}"] = self.grace_period(start, enter)
+        found |= {f"value:{s.id}": self.value(s) for s in of_kind.get("read", ())}
+        for atom in scenario.atoms:
+            if atom.kind == "nonnull" and atom.step is not None:
+                found[f"atom:{atom.name}"] = self.nonnull(atom, self._steps[atom.step])
+            elif atom.kind == "defined":
+                found[f"atom:{atom.name}"] = self.defined(atom)
+        found |= {f"initial:{c[0]}->{c[1]}": self.pinned(c, v) for c, v in scenario.initial}
+        for first, *others in by_guard.values():
+            who = self._home[first.id], first.callback
+            same = [s for s in others if (self._home[s.id], s.callback) == who]
+            found[f"guard:{first.id}"] = self.guard([first, *same])
+        return found
 
     def who(self, step: Step) -> str:
         """Who takes `step`: the callback's title, else its name, the kernel function, or the thread."""

@@ -92,7 +92,17 @@ def mutate(
     notes = Notes(request)
     store = Cache(request.cache, notes) if request.cache is not None else None
     names = () if request.everything else request.filesystems
-    task = Task("", kernel, wanted, names, request.solver, request.timeout, (), True, request.cache)
+    task = Task(
+        "",
+        kernel,
+        wanted,
+        names,
+        request.solver,
+        request.memory_model,
+        request.timeout,
+        texts=True,
+        cache=request.cache,
+    )
     with closing(KernelTree(request, kernel, store)) as read:
         answers = gather(request, read, task, store, notes)
         units = [

@@ -37,7 +37,7 @@ _VARIANTS = 256
 """So many states of a tree keep their answers: branches that somebody goes to and fro between, a history."""
 _ABANDONED = 3600.0
 """A temporary file older than so many seconds was left by a run that was killed."""
-_FOREIGN = ("z3-solver", "pysmt", "tree-sitter", "tree-sitter-c")
+_FOREIGN = ("python-sat", "z3-solver", "pysmt", "tree-sitter", "tree-sitter-c")
 _PARTS = ("encodings", "proofs", "reader", "report", "spec")
 
 Note = Callable[[str], None]

@@ -15,16 +15,18 @@ from .. import __version__
 from ..checker.form import INDEX_SCHEMA, SCHEMA, canonical, digest
 from ..encodings.sat import Refutation
 from ..encodings.scenario import Scenario, ScenarioAtom, Step, Thread
+from ..errors import InternalError
 from ..spec.program import TRUE, Guard, Model
-from .decide import Shown
+from .decide import Decision
 from .obligation import Obligation
 from .verdict import Result, Verdict
 
 
-def file_stem(obligation: Obligation) -> str:
+def file_stem(obligation: Obligation, memory_model: str) -> str:
     """A name for the obligation's files: the same for the same question, another for every other, and safe
     whatever identifiers it is made of."""
-    identity = [_identity(obligation), scenario_data(obligation.scenario), str(obligation.formula)]
+    data = scenario_data(obligation.scenario)
+    identity = [_identity(obligation), memory_model, data, str(obligation.formula)]
     unique = hashlib.sha256(canonical(identity)).hexdigest()[:16]
     model, clause = obligation.model, obligation.clause.id
     words = [model.filesystem, model.table, clause, "-".join(obligation.callbacks)]
@@ -46,14 +48,12 @@ def _identity(obligation: Obligation) -> dict[str, Any]:
     }
 
 
-def certificate(
-    obligation: Obligation,
-    result: Result,
-    refutation: Refutation,
-    texts: Mapping[str, str],
-    witness: Shown,
-) -> dict[str, Any]:
-    """The certificate of a proved obligation as plain data. `texts` are the constraints in words, by name."""
+def certificate(decision: Decision, result: Result, refutation: Refutation) -> dict[str, Any]:
+    """The certificate of a proved obligation as plain data. InternalError where the decision has no
+    witness."""
+    obligation, witness, texts = decision.obligation, decision.witness, decision.ways.texts
+    if witness is None:
+        raise InternalError("a certificate needs a witness")
     model = obligation.model
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -73,6 +73,7 @@ def certificate(
             "reason": result.reason,
         },
         "sources": _sources(model, obligation.scenario),
+        "memory_model": decision.memory_model,
         "scenario": scenario_data(obligation.scenario),
         "witness": {
             "text": witness.text,

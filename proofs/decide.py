@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass, field, replace
 
 from ..encodings.routes import Found, Ways
-from ..encodings.scenario import Trace
+from ..encodings.scenario import Scenario, Trace
+from ..encodings.usual import MEMORY_MODEL, SOLVER
+from ..encodings.weak import MEMORY_MODELS
 from ..errors import InternalError
 from ..spec.logic import Formula, parse
 from .obligation import IMPRECISE, LOOPS, Obligation
@@ -31,20 +33,32 @@ class Shown:
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict, what the solver said, and for a proof its witness; `gap` says what the witness lacks."""
+    """A verdict, what the solver said, and for a proof its witness; `gap` says what the witness lacks.
+
+    `ways` are of the executions that the memory model allows of the obligation's scenario."""
 
     obligation: Obligation
     ways: Ways
     found: Found
     result: Result
+    memory_model: str = MEMORY_MODEL
     witness: Shown | None = None
     gap: str = ""
 
 
-def decide(obligation: Obligation, solver: str = "z3", timeout: float | None = None) -> Decision:
-    """The verdict on one obligation. InternalError if a trace does not replay or breaks no clause."""
+def decide(
+    obligation: Obligation,
+    solver: str = SOLVER,
+    memory_model: str = MEMORY_MODEL,
+    timeout: float | None = None,
+) -> Decision:
+    """The verdict on one obligation. InternalError if a trace does not replay or breaks no clause.
+
+    Every execution with nothing reordered is one under any memory model: what such a one breaks is told by
+    it.
+    """
     started = time.monotonic()
-    ways = Ways(obligation.scenario, _titles(obligation))
+    ways = Ways(MEMORY_MODELS[memory_model](obligation.scenario), _titles(obligation))
     found = ways.find(obligation.formula, holds=False, solver=solver, timeout=timeout)
     result = Result(
         obligation.model.filesystem,
@@ -56,12 +70,20 @@ def decide(obligation: Obligation, solver: str = "z3", timeout: float | None = N
         bound=_bound(obligation),
         assumptions=obligation.assumptions,
     )
-    decision = Decision(obligation, ways, found, result)
+    decision = Decision(obligation, ways, found, result, memory_model)
     if found.status == "unknown":
         reason = f"{solver} gave up: {found.reason}"
         decision = replace(decision, result=replace(result, reason=reason))
     elif found.status == "sat":
-        told = _violated(*_simplest(obligation, found, solver, timeout), result)
+        plain = found
+        if ways.scenario is not obligation.scenario:
+            plain = Ways(obligation.scenario).find(
+                obligation.formula, holds=False, solver=solver, timeout=timeout
+            )
+        if plain.status == "sat":
+            told = _violated(*_simplest(obligation, plain, solver, timeout), result)
+        else:
+            told = _reordered(replace(obligation, scenario=ways.scenario), found, plain, result)
         decision = replace(decision, result=told)
     else:
         decision = _proved(decision, solver, timeout)
@@ -78,7 +100,8 @@ class Decisions:
     """Verdicts of one run: an obligation that differs from an earlier one only in the table it is asked for
     (methods that tables of one filesystem share) is not decided again."""
 
-    solver: str = "z3"
+    solver: str = SOLVER
+    memory_model: str = MEMORY_MODEL
     timeout: float | None = None
     _known: dict[tuple[object, ...], Decision] = field(default_factory=dict)
 
@@ -97,7 +120,7 @@ class Decisions:
             obligation.summary,
         )
         if key not in self._known:
-            self._known[key] = decide(obligation, self.solver, self.timeout)
+            self._known[key] = decide(obligation, self.solver, self.memory_model, self.timeout)
         known, model = self._known[key], obligation.model
         result = replace(known.result, filesystem=model.filesystem, table=model.table)
         return replace(known, obligation=obligation, result=result)
@@ -137,12 +160,13 @@ def _bound(obligation: Obligation) -> str:
     )
 
 
-def broken(obligation: Obligation, trace: Trace | None) -> list[Position]:
-    """The positions of a trace that a solver found. InternalError if it does not replay or breaks nothing."""
+def broken(obligation: Obligation, scenario: Scenario, trace: Trace | None) -> list[Position]:
+    """The positions of a trace of `scenario`, the obligation's under some memory model, that a solver found.
+    InternalError if it does not replay or breaks nothing."""
     if trace is None:
         raise InternalError("the solver says satisfiable and gives no model")
-    positions = replay(obligation.scenario, trace)
-    if evaluate(obligation.formula, obligation.scenario, trace):
+    positions = replay(scenario, trace)
+    if evaluate(obligation.formula, scenario, trace):
         raise InternalError(
             f"{obligation.clause.id} on {obligation.model.table}: the trace found does not break the clause"
         )
@@ -150,7 +174,7 @@ def broken(obligation: Obligation, trace: Trace | None) -> list[Position]:
 
 
 def _violated(obligation: Obligation, found: Found, result: Result) -> Result:
-    positions = broken(obligation, found.trace)
+    positions = broken(obligation, obligation.scenario, found.trace)
     if obligation.doubt:
         return replace(
             result,
@@ -171,6 +195,17 @@ def _violated(obligation: Obligation, found: Found, result: Result) -> Result:
         trace=trace_steps(obligation, positions),
         fix=fix(obligation, positions),
     )
+
+
+def _reordered(obligation: Obligation, found: Found, plain: Found, result: Result) -> Result:
+    """What is to be said of a trace under a memory model where none without reordering breaks the clause."""
+    if plain.status == "unknown":
+        return replace(result, reason=f"whether it takes reordering to break it is open: {plain.reason}")
+    told = _violated(obligation, found, result)
+    return replace(told, reason=f"{told.reason}; {REORDERED}", summary=f"{told.summary}; {REORDERED}")
+
+
+REORDERED = "only where steps are reordered, as the kernel's memory model lets them be"
 
 
 def _forgotten(obligation: Obligation, positions: list[Position]) -> bool:
@@ -235,17 +270,19 @@ def _proved(decision: Decision, solver: str, timeout: float | None) -> Decision:
 def _show(
     decision: Decision, wanted: tuple[str, ...], lacking: str, solver: str, timeout: float | None
 ) -> Shown | Found:
-    """A replayed trace in which all callbacks of the scenario run and all of `wanted` happens; or else what
-    the solver said."""
+    """A replayed trace, with nothing reordered, in which all callbacks of the scenario run and all that is
+    `wanted` happens; or else what the solver said."""
     obligation = decision.obligation
     entries = [s.id for s in obligation.scenario.steps if s.id.endswith(":entry")]
     happens = tuple(Formula("eventually", (parse(w),)) for w in wanted)
     formula = Formula("and", (Formula("true"), *happens))
-    found = decision.ways.find(formula, entries, solver=solver, timeout=timeout)
+    scenario = obligation.scenario
+    plain = decision.ways if decision.ways.scenario is scenario else Ways(scenario)
+    found = plain.find(formula, entries, solver=solver, timeout=timeout)
     if found.status != "sat" or found.trace is None:
         return found
-    positions = replay(obligation.scenario, found.trace)
-    if not evaluate(formula, obligation.scenario, found.trace):
+    positions = replay(scenario, found.trace)
+    if not evaluate(formula, scenario, found.trace):
         raise InternalError(f"{obligation.clause.id} on {obligation.model.table}: the witness shows nothing")
     told = ", then ".join(_short(p) for p in [p for p in positions if p.step.labels][:8])
     text = f"a trace in which the clause is put to the test: {told}"

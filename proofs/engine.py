@@ -92,6 +92,8 @@ def run(request: Request, seen: Callable[[Sources], None] | None = None) -> Repo
         prepare(request)
     with ThreadPoolExecutor(1) as aside:  # the workers have the other processors
         asked = aside.submit(side_check, request, kernel)
+        if not request.jobs:
+            asked.result()  # nothing is won by doing both at once in one process
 
         def done(read: Sources) -> None:
             asked.result()
@@ -126,6 +128,7 @@ def run(request: Request, seen: Callable[[Sources], None] | None = None) -> Repo
         str(request.module or ""),
         tuple(c for c in _entries(kernel) if c.id in wanted),
         tuple(TablePlace(h.filesystem, h.table, h.file, h.line) for h in heads),
+        memory_model=request.memory_model,
     )
 
 
@@ -180,6 +183,7 @@ def _gathered(
         wanted,
         names,
         request.solver,
+        request.memory_model,
         request.timeout,
         (),
         texts,

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..encodings.routes import SAT, Found, Ways
+from ..encodings.routes import Found, Ways
 from ..encodings.sat import Question, Refutation
 from ..encodings.second import SECONDS, Cvc5
 from ..encodings.smtlib import Script, script
 from ..encodings.solver import decode
+from ..encodings.usual import SAT, SOLVER
 from ..errors import DisagreementError, InputError
 from .certificate import certificate, file_stem, scenario_data, text
 from .decide import Decision, broken
@@ -35,7 +36,7 @@ class Evidence:
     """Makes what was asked for, for one decision after the other. Close it: it may have a process."""
 
     exports: Exports
-    solver: str = "z3"
+    solver: str = SOLVER
     timeout: float | None = None
     cvc5: Cvc5 = field(default_factory=Cvc5)
     _opinions: dict[int, tuple[Ways, tuple[Opinion, ...]]] = field(default_factory=dict)
@@ -51,7 +52,7 @@ class Evidence:
         if self.exports.cross_check:
             result = replace(result, cross_check=self._ask_others(decision))
         if self.exports.scripts is not None:
-            name = file_stem(decision.obligation) + ".smt2"
+            name = file_stem(decision.obligation, decision.memory_model) + ".smt2"
             write(self.exports.scripts / name, _script(decision).text)
             result = replace(result, script=name)
         if self.exports.certificates is not None and result.verdict is Verdict.PROVED:
@@ -66,8 +67,8 @@ class Evidence:
         refutation = self._refutation(decision)
         if isinstance(refutation, str):
             return replace(result, uncertified=refutation)
-        name = file_stem(decision.obligation) + ".json"
-        document = certificate(decision.obligation, result, refutation, decision.ways.texts, decision.witness)
+        name = file_stem(decision.obligation, decision.memory_model) + ".json"
+        document = certificate(decision, result, refutation)
         write(self.exports.certificates_folder / name, text(document))
         return replace(result, certificate=name)
 
@@ -84,13 +85,15 @@ class Evidence:
     def _refute(self, decision: Decision) -> Refutation | str:
         obligation = decision.obligation
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
-        with Question(obligation.scenario, obligation.formula, holds=False, deadline=deadline) as question:
+        scenario = decision.ways.scenario
+        with Question(scenario, obligation.formula, holds=False, deadline=deadline) as question:
             answer = question.answer()
             if answer.status == "unknown":
                 return f"the propositional route gave up: {answer.reason}"
             if answer.status == "sat":
-                answers = {self.solver: Found("unsat"), SAT: Found("sat", trace=answer.trace)}
-                raise DisagreementError(_saved(decision, answers))
+                other = Found("sat", trace=answer.trace)
+                asked = {self.solver: Found("unsat"), "the proof in clauses": other}
+                raise DisagreementError(_saved(decision, asked))
             found = question.refutation()
         if len({c.name for c in found.clauses}) < len(found.clauses):
             return "two of its clauses come to one name"
@@ -117,7 +120,7 @@ class Evidence:
         for name, found in answers.items():
             if found.status == "sat":
                 try:
-                    broken(obligation, found.trace)
+                    broken(obligation, ways.scenario, found.trace)
                 except Exception as error:
                     raise DisagreementError(f"{name}: {error}; {_saved(decision, answers)}") from error
         if {"sat", "unsat"} <= {f.status for f in answers.values()}:
@@ -146,7 +149,7 @@ def _script(decision: Decision) -> Script:
         f"{obligation.clause.statement}.",
         f"Of {', '.join(f'->{c}()' for c in obligation.callbacks)}{what}. Formula: {obligation.formula}",
         f"Source: {', '.join(at) or 'the VFS alone'}.",
-        "unsat: no trace of the scenario breaks the contract. sat: the clocks tell one that does.",
+        f"unsat: no execution that {decision.memory_model} allows breaks it. sat: the clocks tell one.",
         *(f"Assumed: {a}" for a in obligation.assumptions),
     ]
     return script(
@@ -166,6 +169,7 @@ def _saved(decision: Decision, answers: dict[str, Found]) -> str:
     data: dict[str, Any] = {
         "obligation": _named(obligation),
         "formula": str(obligation.formula),
+        "memory_model": decision.memory_model,
         "scenario": scenario_data(obligation.scenario),
         "answers": {
             name: {"status": f.status, "reason": f.reason, "trace": _trace(f)} for name, f in answers.items()
@@ -175,7 +179,7 @@ def _saved(decision: Decision, answers: dict[str, Found]) -> str:
     write(folder / "obligation.smt2", _script(decision).text)
     with (
         contextlib.suppress(Exception),  # what is saved is a help, and whatever is wrong may strike here too
-        Question(obligation.scenario, obligation.formula, holds=False) as question,
+        Question(decision.ways.scenario, obligation.formula, holds=False) as question,
     ):
         status = question.answer().status
         clauses = [[c.name, list(c.literals)] for c in question.clauses]

@@ -14,6 +14,8 @@ from itertools import islice, product
 from ..encodings.scenario import Scenario, Step, Trace
 
 Cell = tuple[str, str]
+Copy = tuple[str, str, str]
+"""A cell, and the view of it."""
 
 
 def explore(scenario: Scenario, limit: int | None = None) -> Iterator[Trace]:
@@ -28,22 +30,24 @@ def explore(scenario: Scenario, limit: int | None = None) -> Iterator[Trace]:
 class _State:
     """One state of a run.
 
-    at        for each thread, how many of its steps are behind it
+    at        for each thread, which of its executed steps are behind it, by their places
     order     what was executed
     held      for each hold: thread, lock, exclusive
-    cells     values now
+    cells     values at first
+    copies    values that were written
     values    what reads yielded
-    sections  for each open section: thread, domain, number of its enter step in `order`
+    sections  for each open section: thread, domain, its enter step
     periods   for each grace period under way: thread, domain, the sections that it waits for
     """
 
-    at: tuple[int, ...]
+    at: tuple[frozenset[int], ...]
     order: tuple[str, ...]
     held: frozenset[tuple[int, Cell, bool]]
     cells: tuple[tuple[Cell, str], ...]
+    copies: tuple[tuple[Copy, str], ...]
     values: tuple[tuple[str, str], ...]
-    sections: tuple[tuple[int, str, int], ...]
-    periods: tuple[tuple[int, str, frozenset[int]], ...]
+    sections: tuple[tuple[int, str, str], ...]
+    periods: tuple[tuple[int, str, frozenset[str]], ...]
 
 
 def _all(scenario: Scenario) -> Iterator[Trace]:
@@ -60,7 +64,8 @@ def _all(scenario: Scenario) -> Iterator[Trace]:
         for initial in product(*((pinned[c],) if c in pinned else ("initial", "null") for c in cells)):
             start = tuple(zip(cells, initial, strict=True))
             run = _Run(scenario, threads, wanted)
-            for end in run.complete(_State((0,) * len(threads), (), frozenset(), start, (), (), ())):
+            nothing = (frozenset[int](),) * len(threads)
+            for end in run.complete(_State(nothing, (), frozenset(), start, (), (), (), ())):
                 yield Trace(end.order, tuple(atoms.items()), start, end.values)
 
 
@@ -102,34 +107,58 @@ class _Run:
 
     def __init__(self, scenario: Scenario, threads: list[list[Step]], wanted: dict[str | None, bool]) -> None:
         self.threads, self.wanted = threads, wanted
-        self.after = [t.after for t in scenario.threads]
+        self.scenario = scenario
+        taken = {s.id for steps in threads for s in steps}
+        self.orders = [o.pairs for o in scenario.orders if taken.issuperset(o.steps)]
+        self.sections: dict[str, str] = {}
+        for steps in threads:
+            entered: dict[str, list[str]] = {}
+            for step in steps:
+                if step.kind == "enter":
+                    entered.setdefault(step.field, []).append(step.id)
+                elif step.kind == "leave" and entered.get(step.field):
+                    self.sections[step.id] = entered[step.field].pop()
 
     def complete(self, state: _State) -> Iterator[_State]:
-        if all(done == len(steps) for done, steps in zip(state.at, self.threads, strict=True)):
+        if all(len(done) == len(steps) for done, steps in zip(state.at, self.threads, strict=True)):
             if not state.sections:
                 yield state
             return
         for number, steps in enumerate(self.threads):
-            if state.at[number] < len(steps):
-                step = steps[state.at[number]]
-                if (after := self.after[number]) is None or after in state.order:
-                    moved = self.act(state, number, step)
+            thread, done = self.scenario.threads[number], state.at[number]
+            if thread.after is not None and thread.after not in state.order:
+                continue
+            for place in (len(done),) if thread.ordered else range(len(steps)):
+                if place < len(steps) and place not in done and self.may(state, steps[place].id):
+                    moved = self.act(state, number, steps[place])
                     if moved is not None:
-                        at = tuple(d + (i == number) for i, d in enumerate(state.at))
-                        yield from self.complete(replace(moved, at=at, order=(*state.order, step.id)))
+                        at = tuple(d | {place} if i == number else d for i, d in enumerate(state.at))
+                        order = (*state.order, steps[place].id)
+                        yield from self.complete(replace(moved, at=at, order=order))
+
+    def may(self, state: _State, step: str) -> bool:
+        """Whether every order is or can still be kept if `step` is next."""
+        for pairs in self.orders:
+            if any(b == step for _, b in pairs) and not any(
+                a in state.order if b == step else (a in state.order or b not in state.order)
+                for a, b in pairs
+            ):
+                return False
+        return True
 
     def act(self, state: _State, thread: int, step: Step) -> _State | None:
         """The state after `step`; None where `step` must wait or contradicts the choice of an atom."""
         lock: Cell = (step.object, step.field)
         match step.kind:
             case "read":
-                value = dict(state.cells)[lock]
+                value = dict(state.copies).get((*lock, step.view), dict(state.cells)[lock])
                 if step.id in self.wanted and self.wanted[step.id] != (value != "null"):
                     return None
                 return replace(state, values=(*state.values, (step.id, value)))
             case "write":
-                stored = {**dict(state.cells), lock: "other" if step.value == "new" else step.value}
-                return replace(state, cells=tuple(stored.items()))
+                copy = (*lock, step.view)
+                stored = {**dict(state.copies), copy: "other" if step.value == "new" else step.value}
+                return replace(state, copies=tuple(stored.items()))
             case "lock":
                 exclusive = step.value == "exclusive"
                 if any(
@@ -140,10 +169,12 @@ class _Run:
             case "unlock":
                 return replace(state, held=frozenset(h for h in state.held if h[:2] != (thread, lock)))
             case "enter":
-                return replace(state, sections=(*state.sections, (thread, step.field, len(state.order))))
+                return replace(state, sections=(*state.sections, (thread, step.field, step.id)))
             case "leave":
-                mine = [s for s in state.sections if s[:2] == (thread, step.field)]
-                return replace(state, sections=tuple(s for s in state.sections if s not in mine[-1:]))
+                entered = self.sections.get(step.id)
+                if entered is not None and entered not in {s[2] for s in state.sections}:
+                    return None
+                return replace(state, sections=tuple(s for s in state.sections if s[2] != entered))
             case "gp-start" | "gp-end":
                 return self.grace_period(state, thread, step)
             case _:

@@ -5,12 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pysmt.environment import Environment
-
+from ..encodings.routes import Ways
 from ..encodings.scenario import Scenario
-from ..encodings.solver import decode, solve
-from ..encodings.temporal import holds
-from ..encodings.trace import Encoding
 from ..errors import InternalError
 from ..spec.logic import parse
 from ..spec.program import Event, Program, Source
@@ -80,21 +76,18 @@ def _pair(side: Vfs, left: str, right: str) -> OverlapPair:
     for one in side.runs.get(left, ()):
         for other in side.runs.get(right, ()):
             scenario = _scenario(side, (left, one[0]), (right, other[0]))
-            env = Environment()
-            encoding = Encoding(scenario, env)
-            outcome = solve(encoding.constraints(), env.formula_manager.Not(holds(encoding, APART)), env)
-            if outcome.status == "unknown":
-                return OverlapPair(left, right, Overlap.UNKNOWN, outcome.reason)
-            if outcome.status == "sat" and outcome.model is not None:
-                trace = decode(encoding, outcome.model)
-                replay(scenario, trace)
-                if evaluate(APART, scenario, trace):
+            found = Ways(scenario).find(APART, holds=False)
+            if found.status == "unknown":
+                return OverlapPair(left, right, Overlap.UNKNOWN, found.reason)
+            if found.trace is not None:
+                replay(scenario, found.trace)
+                if evaluate(APART, scenario, found.trace):
                     raise InternalError(f"overlap of {left} and {right}: the trace does not show it")
                 names = [_mode(left, one), _mode(right, other)]
                 return OverlapPair(
                     left, right, Overlap.OVERLAPS, " while ".join(f"->{n} runs" for n in names)
                 )
-            reasons += [c.text for c in outcome.core]
+            reasons += found.core
     return OverlapPair(left, right, Overlap.NEVER, "; ".join(dict.fromkeys(reasons)))
 
 

@@ -20,10 +20,10 @@ from .obligations import questions
 
 def differing(certificates: Sequence[tuple[Entry, Certificate]]) -> Iterator[tuple[str, str]]:
     """Of each certificate that is not what the models come to, its file and why."""
-    for kernel in dict.fromkeys(c.kernel for _, c in certificates):
-        own = [(e, c) for e, c in certificates if c.kernel == kernel]
+    for kernel, memory_model in dict.fromkeys((c.kernel, c.memory_model) for _, c in certificates):
+        own = [(e, c) for e, c in certificates if (c.kernel, c.memory_model) == (kernel, memory_model)]
         wanted = {(c.filesystem, c.table) for _, c in own}
-        known = _obligations(kernel, wanted)
+        known = _obligations(kernel, wanted, memory_model)
         for entry, found in own:
             question = known.get(entry.file.removesuffix(".json"))
             if question is None or question.scenario != found.scenario:
@@ -38,7 +38,7 @@ def differing(certificates: Sequence[tuple[Entry, Certificate]]) -> Iterator[tup
                 yield entry.file, "its sources are not those that the model was read from"
 
 
-def _obligations(kernel: str, tables: set[tuple[str, str]]) -> dict[str, Obligation]:
+def _obligations(kernel: str, tables: set[tuple[str, str]], memory_model: str) -> dict[str, Obligation]:
     version = kept_kernel(kernel)
     found: dict[str, Obligation] = {}
     for model in kept(version, everything=True):
@@ -47,5 +47,5 @@ def _obligations(kernel: str, tables: set[tuple[str, str]]) -> dict[str, Obligat
             for clause in clauses():
                 for question in questions(read, clause, vfs(kernel)):
                     if isinstance(question, Obligation):
-                        found[file_stem(question)] = question
+                        found[file_stem(question, memory_model)] = question
     return found

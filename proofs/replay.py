@@ -14,6 +14,8 @@ from ..errors import InternalError
 from ..spec.logic import Formula
 
 Cell = tuple[str, str]
+Copy = tuple[str, str, str]
+"""A cell, and the view of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +154,12 @@ class _Machine:
         self.values = dict(trace.values)
         self.atoms = dict(trace.atoms)
         self.cells: dict[Cell, str] = dict(trace.initial)
-        self.done: set[str] = set()
+        self.copies: dict[Copy, str] = {}  # what was written
+        self.done: dict[str, int] = {}  # and as the how manieth
         self.last: dict[str, int] = {}
         self.holds: list[Hold] = []
         self.open: list[tuple[str, str, str]] = []  # thread, domain, id of the enter step
+        self.ends = _ends(scenario, set(trace.order))
         self.waiting: dict[tuple[str, str], frozenset[str]] = {}
 
     def run(self) -> list[Position]:
@@ -170,6 +174,7 @@ class _Machine:
         for thread, _, enter in self.open:
             self.fail(enter, f"enters a read-side section that {thread} never leaves")
         self.check_nonnull()
+        self.check_orders()
         return positions
 
     def fail(self, step: str, why: str) -> None:
@@ -205,6 +210,13 @@ class _Machine:
                 if truth != self.atoms[atom.name]:
                     raise InternalError(f"replay: atom {atom.name} is not what read {atom.step} yields")
 
+    def check_orders(self) -> None:
+        for order in self.scenario.orders:
+            if all(s in self.done for s in order.steps) and not any(
+                self.done[a] < self.done[b] for a, b in order.pairs
+            ):
+                raise InternalError(f"replay: of the order {order.name} no pair is kept")
+
     # rules 1, 2 and 6: execution
 
     def due(self, step: Step) -> bool:
@@ -225,12 +237,12 @@ class _Machine:
         if not self.due(step):
             self.fail(name, "is taken although its thread has not started or its guard is false")
         place = thread.steps.index(step)
-        if place < self.last.get(thread.name, -1):
+        if thread.ordered and place < self.last.get(thread.name, -1):
             self.fail(name, "is taken out of program order")
         self.act(step, thread.name)
         if (step.kind == "read") != (name in self.values):
             self.fail(name, "is a read without a value, or has a value and is no read")
-        self.done.add(name)
+        self.done[name] = number
         self.last[thread.name] = place
         return Position(
             number,
@@ -249,7 +261,7 @@ class _Machine:
                 self.read(step)
             case "write":
                 stored = "other" if step.value == "new" else step.value
-                self.cells[step.object, step.field] = stored
+                self.copies[step.object, step.field, step.view] = stored
             case "lock":
                 self.lock(step, thread)
             case "unlock":
@@ -261,9 +273,11 @@ class _Machine:
             case "enter":
                 self.open.append((thread, step.field, step.id))
             case "leave":
-                inner = [s for s in self.open if s[:2] == (thread, step.field)]
-                if inner:
-                    self.open.remove(inner[-1])
+                entered = self.ends.get(step.id)
+                if entered is not None:
+                    if entered not in self.done:
+                        self.fail(step.id, f"leaves the section that {entered} has not entered yet")
+                    self.open.remove((thread, step.field, entered))
             case "gp-start":
                 self.waiting[thread, step.field] = frozenset(e for _, d, e in self.open if d == step.field)
             case "gp-end":
@@ -275,8 +289,9 @@ class _Machine:
         cell = (step.object, step.field)
         if cell not in self.cells:
             self.fail(step.id, f"reads {step.object}->{step.field}, which has no initial value")
-        if self.values.get(step.id) != self.cells[cell]:
-            self.fail(step.id, f"yields {self.values.get(step.id)}, but the cell holds {self.cells[cell]}")
+        held = self.copies.get((*cell, step.view), self.cells[cell])
+        if self.values.get(step.id) != held:
+            self.fail(step.id, f"yields {self.values.get(step.id)}, but the cell holds {held}")
 
     # rule 3: locks
 
@@ -297,3 +312,17 @@ class _Machine:
         for other, _, enter in self.open:
             if enter in before:
                 self.fail(step.id, f"ends a grace period while {other} is in the section entered at {enter}")
+
+
+def _ends(scenario: Scenario, executed: set[str]) -> dict[str, str]:
+    """For each executed ``leave``, the ``enter`` of the section that it ends: sections of one domain nest in
+    program order."""
+    found: dict[str, str] = {}
+    for thread in scenario.threads:
+        entered: dict[str, list[str]] = {}
+        for step in thread.steps:
+            if step.id in executed and step.kind == "enter":
+                entered.setdefault(step.field, []).append(step.id)
+            elif step.id in executed and step.kind == "leave" and entered.get(step.field):
+                found[step.id] = entered[step.field].pop()
+    return found

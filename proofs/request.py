@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..encodings.usual import MEMORY_MODEL, SOLVER
 from .pool import USUAL, Limits
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Request:
     module       sources outside the tree, which come first
     kernel       the version to go by; None for what the tree says, or the newest models
     clauses      () means all of them
+    memory_model what may be reordered: a name of `encodings.weak.MEMORY_MODELS`
     timeout      seconds that the solver has for one obligation
     jobs         worker processes; 0 means that this process does the work itself, without limits
     limits       what a worker may use
@@ -73,7 +75,8 @@ class Request:
     module: Path | None = None
     kernel: str | None = None
     clauses: tuple[str, ...] = ()
-    solver: str = "z3"
+    solver: str = SOLVER
+    memory_model: str = MEMORY_MODEL
     timeout: float | None = None
     jobs: int = 0
     limits: Limits = USUAL

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from ..encodings.usual import MEMORY_MODEL
+
 
 class Verdict(enum.Enum):
     """The four answers. Only PROVED and NOT_APPLICABLE are good news; UNKNOWN is never shown as PROVED."""
@@ -167,7 +169,8 @@ class Comparison:
 class Report:
     """Everything one run found, for renderers. `kind` is ``tree`` or ``models``; `location` and `module`
     are the folders that were read; `rules` are the clauses that were asked about, `tables` where the tables
-    stand, `comparison` how the results compare with a baseline, if there is one."""
+    stand, `comparison` how the results compare with a baseline, if there is one, `memory_model` what they
+    allow to be reordered."""
 
     kind: str
     kernel: str
@@ -181,6 +184,7 @@ class Report:
     rules: tuple[ClauseEntry, ...] = ()
     tables: tuple[TablePlace, ...] = ()
     comparison: Comparison | None = None
+    memory_model: str = MEMORY_MODEL
 
     @property
     def status(self) -> int:

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..encodings.usual import MEMORY_MODEL, SOLVER
 from ..spec.contract import clause
 from ..spec.modelfile import dump, load
 from ..spec.program import Model
@@ -75,7 +76,8 @@ class Task:
     kernel: str
     clauses: tuple[str, ...]
     names: tuple[str, ...] = ()
-    solver: str = "z3"
+    solver: str = SOLVER
+    memory_model: str = MEMORY_MODEL
     timeout: float | None = None
     models: tuple[str, ...] = ()
     texts: bool = False
@@ -136,7 +138,7 @@ Message = Phase | Read | Decided | Noted
 
 def results_key(model: str, task: Task) -> str:
     """Under what the results of a model are kept: all that they depend on but the tool itself."""
-    return digest("results", model, task.kernel, task.solver, task.timeout)
+    return digest("results", model, task.kernel, task.solver, task.memory_model, task.timeout)
 
 
 def known_heads(store: Cache, models: tuple[str, ...]) -> tuple[Head, ...] | None:
@@ -314,12 +316,13 @@ def _decisions(task: Task) -> Decisions:
     obligations are mostly the same, one for all that the process does."""
     from .decide import Decisions
 
+    how = task.solver, task.memory_model, task.timeout
     if not task.overlay:
-        return Decisions(task.solver, task.timeout)
-    return _of_variants.setdefault((task.solver, task.timeout), Decisions(task.solver, task.timeout))
+        return Decisions(*how)
+    return _of_variants.setdefault(how, Decisions(*how))
 
 
-_of_variants: dict[tuple[str, float | None], Decisions] = {}
+_of_variants: dict[tuple[str, str, float | None], Decisions] = {}
 
 
 class Maker:

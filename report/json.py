@@ -51,6 +51,7 @@ def report_document(report: Report) -> dict[str, Any]:
                 "location": report.location,
                 "module": report.module,
             },
+            "memory_model": report.memory_model,
             "results": [result_document(r) for r in report.results],
             "summary": {
                 "counts": tally([c.verdict for c in clauses]),

@@ -140,7 +140,8 @@ def _shown(detail: Detail) -> tuple[Verdict, ...]:
 def _source(report: Report) -> str:
     module = f" and {report.module}" if report.module else ""
     kinds = {"tree": f"read from {report.location}{module}", "models": "from models"}
-    return f"kernel {report.kernel}, {kinds.get(report.kind, report.kind)}"
+    model = "" if report.memory_model == "lkmm" else f", with memory model {report.memory_model}"
+    return f"kernel {report.kernel}, {kinds.get(report.kind, report.kind)}{model}"
 
 
 def _closing(report: Report) -> str:

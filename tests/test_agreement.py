@@ -1,7 +1,7 @@
 """Every route to a verdict, explorer and interpreter agree on random small scenarios, programs and formulas.
 
 DENTRYPROOF_AGREEMENT says how many programs are drawn (300 unless it is set). A route that joins
-`routes.SOLVERS` is asked with the others.
+`usual.SOLVERS` is asked with the others.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dentryproof.encodings.routes import SAT, SOLVERS, Ways
+from dentryproof.encodings.routes import Ways
 from dentryproof.encodings.scenario import Scenario, ScenarioAtom, Step, Thread, Trace
-from dentryproof.encodings.solver import KNOWN_SOLVERS, decode, solve
+from dentryproof.encodings.solver import decode, solve
 from dentryproof.encodings.temporal import holds
 from dentryproof.encodings.trace import Encoding
+from dentryproof.encodings.usual import KNOWN_SOLVERS, SAT, SOLVERS
+from dentryproof.encodings.weak import lkmm, sc
 from dentryproof.proofs.explore import explore
 from dentryproof.proofs.replay import evaluate, replay
 from dentryproof.spec.logic import BINARY, UNARY, Formula, parse
@@ -28,8 +30,9 @@ from dentryproof.spec.program import TRUE, Guard
 
 LIMIT = 1500
 """Traces explored at most; beyond that only the solver's own answers are checked."""
-STEPS, THREAD_STEPS = 9, 4
-"""Steps of a scenario and of a thread at most (a chunk that does not fit is dropped)."""
+STEPS, THREAD_STEPS, WEAK_STEPS = 9, 4, 6
+"""Steps of a scenario and of a thread at most (a chunk that does not fit is dropped), and of a scenario whose
+threads are then let go of their order."""
 
 Draw = st.DrawFn
 odd = ("read", "write", "call", "lock", "unlock", "leave", "enter", "gp-start", "gp-end")
@@ -80,8 +83,9 @@ def guards(draw: Draw, atoms: list[ScenarioAtom]) -> Guard:
 
 
 @st.composite
-def scenarios(draw: Draw) -> Scenario:
-    """Two or three threads, the later ones sometimes deferred; guards, via and labels anywhere."""
+def scenarios(draw: Draw, weak: bool = True) -> Scenario:
+    """Two or three threads, the later ones sometimes deferred; guards, via and labels anywhere. With
+    `weak`, some are let go of their order."""
     threads: list[Thread] = []
     steps: list[Step] = []
     theme = draw(st.sampled_from(sorted(themes)))
@@ -107,7 +111,8 @@ def scenarios(draw: Draw) -> Scenario:
         replace(t, steps=tuple(draw(_dress(s, steps, reads, atoms)) for s in t.steps)) for t in threads
     )
     pinned = draw(st.sampled_from(((), (), (("m", "null"),), (("m", "initial"), ("n", "initial")))))
-    return Scenario(dressed, tuple(atoms), tuple((("dentry", f), v) for f, v in pinned))
+    found = Scenario(dressed, tuple(atoms), tuple((("dentry", f), v) for f, v in pinned))
+    return lkmm(found) if weak and len(steps) <= WEAK_STEPS and draw(st.booleans()) else found
 
 
 @st.composite
@@ -274,7 +279,7 @@ def walkers(draw: Draw, name: str) -> tuple[list[Step], list[ScenarioAtom]]:
 
 
 @st.composite
-def programs(draw: Draw) -> Scenario:
+def programs(draw: Draw, weak: bool = True) -> Scenario:
     """Up to three walkers against one teardown, which may mark the lockref dead, clear the pointer, hold a
     lock, wait for a grace period, and free at once, later by RCU or SRCU, or later twice over."""
     threads, atoms = [], []
@@ -323,7 +328,8 @@ def programs(draw: Draw) -> Scenario:
     if gone == "twice":
         threads.append(Thread("last", (free,), after="lq"))
     pinned = draw(st.sampled_from(((), (((DENTRY, DATA), "initial"),))))
-    return Scenario(tuple(threads), tuple(atoms), pinned)
+    found = Scenario(tuple(threads), tuple(atoms), pinned)
+    return draw(st.sampled_from((sc, lkmm)))(found) if weak else found
 
 
 @given(programs(), st.one_of(st.just(LATE), st.just(LOST), formulas()))
@@ -353,6 +359,7 @@ def test_every_route_agrees_on_programs(scenario: Scenario, formula: Formula) ->
     COUNTED["with several walkers"] += sum(t.name in ("a", "b", "c") for t in scenario.threads) > 1
     for what, kind in (("locks", "lock"), ("grace periods", "gp-start"), ("deferred calls", "defer")):
         COUNTED[f"with {what}"] += any(s.kind == kind for s in scenario.steps)
+    COUNTED["under lkmm"] += not scenario.threads[0].ordered
     COUNTED["with references"] += any(s.field == "refcount" for s in scenario.steps)
     COUNTED["with SRCU"] += any(s.field == "toy" for s in scenario.steps)
     COUNTED["with guards"] += any(s.guard != TRUE for s in scenario.steps)

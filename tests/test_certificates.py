@@ -345,7 +345,7 @@ HOSTILE: dict[str, Callable[[str], str]] = {
     "negative": lambda t: t.replace('"cpu": 1', '"cpu": -1', 1),
     "truth for a number": lambda t: t.replace('"cpu": 1', '"cpu": true', 1),
     "text for a list": lambda t: t.replace('"lemmas": [', '"lemmas": "x", "y": [', 1),
-    "another schema": lambda t: t.replace("dentryproof-certificate-1", "dentryproof-certificate-9", 1),
+    "another schema": lambda t: t.replace("dentryproof-certificate-2", "dentryproof-certificate-9", 1),
     "key twice": lambda t: t.replace('"schema":', '"schema": "x", "schema":', 1),
     "unknown field": lambda t: t.replace('"schema":', '"__class__": "os.system", "schema":', 1),
 }

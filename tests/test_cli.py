@@ -281,7 +281,7 @@ def test_json_is_what_the_schema_says(engine: Fake, capsys: pytest.CaptureFixtur
     document = json.loads(capsys.readouterr().out)
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(document, schema(), cls=jsonschema.Draft202012Validator)
-    assert list(document) == ["schema", "tool", "source", "results", "summary", "understood"]
+    assert list(document) == ["schema", "tool", "source", "memory_model", "results", "summary", "understood"]
     assert list(document["results"][0]) == [
         "filesystem",
         "table",

@@ -1,0 +1,1 @@
+"""Litmus tests: small concurrent programs, and what the memory models say of them."""
