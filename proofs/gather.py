@@ -7,14 +7,14 @@ the reason; the others are unaffected.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import DisagreementError, InternalError, ModelError
 from .cache import Cache
-from .pool import Ended, Phase, distribute
+from .pool import Ended, Phase, Ready, distribute
 from .request import Request
 from .sources import Item, Sources
 from .verdict import Result, Verdict
@@ -62,10 +62,36 @@ class Notes:
 
 
 def gather(
-    request: Request, read: Sources, task: Task, store: Cache | None, notes: Notes
+    request: Request,
+    read: Sources,
+    task: Task,
+    store: Cache | None,
+    notes: Notes,
+    aside: Callable[[], None] = lambda: None,
 ) -> list[Answer]:
-    """The answers of all units that the request means, in the order of `Sources.items`."""
-    items = read.items(task)
+    """The answers of all units that the request means, in the order of `Sources.items`. `aside` begins, once
+    it is known which these are, what this process does while workers read."""
+    with closing(_ready(request, read, store)) as ready:
+        items = read.items(task)
+        return _gathered(request, read, items, store, notes, aside, ready)
+
+
+def _ready(request: Request, read: Sources, store: Cache | None) -> Ready:
+    """Workers for what is surely to be read, as long as it is not known what that is."""
+    surely = read.tree is not None and (store is None or store.is_new)
+    count = (request.jobs if request.everything else min(1, request.jobs)) if surely else 0
+    return Ready(ANSWER, "prepare", count, request.limits)
+
+
+def _gathered(
+    request: Request,
+    read: Sources,
+    items: Sequence[Item],
+    store: Cache | None,
+    notes: Notes,
+    aside: Callable[[], None],
+    ready: Ready,
+) -> list[Answer]:
     answers = [_known(item, store) for item in items]
     missing = [i for i, a in enumerate(answers) if not a.remembered]
     missing.sort(key=lambda i: -items[i].size())
@@ -74,7 +100,8 @@ def gather(
         answers[i] = Answer()
     busy: dict[int, str] = {}
     done = len(items) - len(missing)
-    with closing(_messages(request, read, tasks)) as messages:
+    aside()
+    with closing(_messages(request, read, tasks, ready)) as messages:
         for index, message in messages:
             item, found = items[missing[index]], answers[missing[index]]
             if isinstance(message, Phase):
@@ -117,11 +144,11 @@ def _with_models(item: Item, known: Answer) -> Task:
 
 
 def _messages(
-    request: Request, read: Sources, tasks: Sequence[Task]
+    request: Request, read: Sources, tasks: Sequence[Task], ready: Ready
 ) -> Generator[tuple[int, Any], None, None]:
     """What the tasks come to, from worker processes, or from this one if the request says so."""
     if request.jobs > 0:
-        return distribute(tasks, ANSWER, min(request.jobs, max(1, len(tasks))), request.limits)
+        return distribute(tasks, ANSWER, min(request.jobs, max(1, len(tasks))), request.limits, ready)
     return _here(read, tasks)
 
 
