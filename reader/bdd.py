@@ -252,29 +252,31 @@ class Bdd:
     def gathered(
         self,
         a: int,
-        literal: Callable[[int, bool], frozenset[Literal]],
+        literals: tuple[list[frozenset[Literal]], list[frozenset[Literal]]],
         memo: dict[int, frozenset[Literal]],
     ) -> frozenset[Literal]:
-        """What every path through `a` implies, where taking variable `v` with polarity `p` implies
-        ``literal(v, p)``; nothing for FALSE. `memo` keeps answers for one `literal` and holds TRUE's."""
+        """What every path through `a` implies; nothing for FALSE. Taking variable `v` implies
+        ``literals[0][v]`` where it is false, ``literals[1][v]`` where it is true. `memo` keeps answers and
+        holds TRUE's."""
         if a == FALSE:
             return frozenset()
         found = memo.get(a)
         if found is not None:
             return found
+        negative, positive = literals
         forced: list[frozenset[Literal]] = []
         at = a
         while found is None:
             var, low, high = self._nodes[at]
             if low == FALSE:
-                forced.append(literal(var, True))
+                forced.append(positive[var])
                 at = high
             elif high == FALSE:
-                forced.append(literal(var, False))
+                forced.append(negative[var])
                 at = low
             else:
-                below, above = self.gathered(low, literal, memo), self.gathered(high, literal, memo)
-                left, right = literal(var, False), literal(var, True)
+                below, above = self.gathered(low, literals, memo), self.gathered(high, literals, memo)
+                left, right = negative[var], positive[var]
                 if not left and not right:
                     found = below if below == above else below & above
                 else:

@@ -130,6 +130,7 @@ class _Edge:
     before makes it."""
 
     callee: _Node
+    key: _Key
     whole: bool
     passed: bool
     how: str
@@ -194,8 +195,9 @@ class Relevance:
             todo: list[_Node] = [(file, definition)]
             while todo:
                 f, d = todo.pop()
-                if _key(f, d) not in nodes and _key(f, d) not in self._total:
-                    nodes[_key(f, d)] = (f, d)
+                at = _key(f, d)
+                if at not in nodes and at not in self._total:
+                    nodes[at] = (f, d)
                     todo.extend(e.callee for e in self._look(f, d)[1])
             found = {k: self._look(f, d)[0] for k, (f, d) in nodes.items()}
             changed = True
@@ -204,8 +206,9 @@ class Relevance:
                 for k, (f, d) in nodes.items():
                     more = set(found[k])
                     for edge in self._look(f, d)[1]:
-                        callee = _key(*edge.callee)
-                        more |= edge.entries(self._total.get(callee) or found.get(callee, frozenset()))
+                        entries = self._total.get(edge.key) or found.get(edge.key)
+                        if entries:
+                            more |= edge.entries(entries)
                     if len(more) != len(found[k]):
                         found[k] = frozenset(more)
                         changed = True
@@ -280,7 +283,7 @@ class Relevance:
                     here.discard(WAITS)
                 if callees:
                     handed = self._handing(arguments, text, file)
-                    edges += [_Edge(n, whole, call.passed, how, sure, handed) for n in callees]
+                    edges += [_Edge(n, _key(*n), whole, call.passed, how, sure, handed) for n in callees]
                 found |= here
                 dropped = dropped or drops
             if sum(signs):
@@ -294,7 +297,7 @@ class Relevance:
         return [
             node
             for name in names
-            if _FUNCTION.fullmatch(name)
+            if _FUNCTION.fullmatch(name) and self.scope.may_own(name)
             for node in self.scope.find(name, "function", file)
             if self.scope.owns(node[0])
         ]

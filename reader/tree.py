@@ -72,6 +72,7 @@ class Tree:
         self._cache: dict[str, SourceFile | None] = {}
         self._signatures: dict[str, Signature] = {}
         self._listing: dict[str, tuple[str, ...]] = {}
+        self._included: dict[str, tuple[SourceFile, ...]] = {}
         self._closure: dict[str, tuple[SourceFile, ...]] = {}
         if not self.files.size("Makefile") or self.files.listing("fs", ()) is None:
             raise InputError(f"{root}: no kernel tree (it has no Makefile with a version, or no fs/)")
@@ -84,7 +85,8 @@ class Tree:
     def afresh(self) -> Tree:
         """The same tree, that has been asked for nothing yet; what was read is shared."""
         other = copy.copy(self)
-        other._cache, other._signatures, other._listing, other._closure = {}, {}, {}, {}
+        other._cache, other._signatures, other._listing = {}, {}, {}
+        other._included, other._closure = {}, {}
         return other
 
     def overlaid(self, texts: Mapping[str, str | None]) -> Tree:
@@ -180,15 +182,21 @@ class Tree:
             return self.file(ends[0]) if len(ends) == 1 else None
         return found
 
+    def _included_by(self, file: SourceFile) -> tuple[SourceFile, ...]:
+        """The headers that `file` itself includes."""
+        if file.path not in self._included:
+            found = (self.include(name, quoted, file.path) for name, quoted in file.includes)
+            self._included[file.path] = tuple(f for f in found if f)
+        return self._included[file.path]
+
     def headers(self, path: str) -> tuple[SourceFile, ...]:
         """Every header that `path` includes, directly or not, nearest first."""
         if path not in self._closure:
             start = self.file(path)
             queue, seen = [start] if start else [], {path}
             for current in queue:
-                for name, quoted in current.includes:
-                    header = self.include(name, quoted, current.path)
-                    if header and header.path not in seen:
+                for header in self._included_by(current):
+                    if header.path not in seen:
                         seen.add(header.path)
                         queue.append(header)
             self._closure[path] = tuple(queue[1:])
@@ -405,7 +413,7 @@ class Scope:
             return ()
         key = (user.path, self.entry)
         if key not in self._near_own:
-            self._near_own[key] = [f for f in self._headers(user) if self.owns(f)]
+            self._near_own[key] = [f for f in self._headers(user) if self.owns(f) and f.invocations]
         return self._generator.find(name, (user.whole, *self._near_own[key]))
 
     @cached_property
@@ -413,6 +421,19 @@ class Scope:
         from .generated import Generated  # It needs the parser, which a run from the cache does without.
 
         return Generated(self.macro)
+
+    def may_own(self, name: str) -> bool:
+        """Whether the filesystem's own files may define `name`; errs by yes."""
+        return name in self._own_names or any(word in name for word in self._own_words)
+
+    @cached_property
+    def _own_names(self) -> frozenset[str]:
+        return frozenset(name for f in self.own for name in f.candidates)
+
+    @cached_property
+    def _own_words(self) -> frozenset[str]:
+        """What calls of macros at the top level of the filesystem's own files are given: parts of names."""
+        return frozenset(word for f in self.own for call in f.invocations for word in call.words)
 
     def linked(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         """The definitions in other C files of the filesystem, and of its module, that `user` is linked
