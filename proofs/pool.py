@@ -229,7 +229,7 @@ class _Worker:
 # -- in the worker -------------------------------------------------------------------------------------
 
 
-_COLLECT = (5_000, 10, 10)
+_COLLECT = (50_000, 20, 20)
 """When a worker looks for cycles: a reader makes millions of small objects, hardly any in a cycle."""
 
 

@@ -40,13 +40,13 @@ def _operation(
     bdd: Bdd,
     nodes: list[tuple[int, int, int]],
     unique: dict[tuple[int, int, int], int],
+    memo: dict[int, int],
     zero: int,
     unit: int,
     negations: Callable[[int], int | None],
 ) -> Callable[[int, int], int]:
     """The conjunction of two conditions of `bdd`, or their disjunction: `zero` decides it, `unit` leaves it
     to the other."""
-    memo: dict[int, int] = {}
     get, known = memo.get, unique.get
 
     def apply(a: int, b: int, key: int) -> int:
@@ -140,9 +140,11 @@ class Bdd:
         self._unique: dict[tuple[int, int, int], int] = {}
         self._not: dict[int, int] = {FALSE: TRUE, TRUE: FALSE}
         self._large: dict[tuple[int, int], bool] = {}
-        self.conjoin = _operation(self, self._nodes, self._unique, FALSE, TRUE, self._not.get)
+        self._both: dict[int, int] = {}
+        self._either: dict[int, int] = {}
+        self.conjoin = _operation(self, self._nodes, self._unique, self._both, FALSE, TRUE, self._not.get)
         """a and b."""
-        self.disjoin = _operation(self, self._nodes, self._unique, TRUE, FALSE, self._not.get)
+        self.disjoin = _operation(self, self._nodes, self._unique, self._either, TRUE, FALSE, self._not.get)
         """a or b."""
         self._implied: dict[int, frozenset[Literal]] = {TRUE: frozenset()}
 
@@ -158,6 +160,12 @@ class Bdd:
             self._nodes.append(key)
             self._unique[key] = found
         return found
+
+    def release(self) -> None:
+        """Let go of all conditions: what holds them refers to itself, and would be freed late."""
+        self._nodes.clear()
+        for table in (self._unique, self._both, self._either, self._not, self._large, self._implied):
+            table.clear()
 
     def full(self) -> Exception:
         """What to raise where there are as many nodes as there may be."""

@@ -9,7 +9,7 @@ inside loops once. Functions of the filesystem and inline functions of headers a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import tree_sitter
@@ -137,6 +137,12 @@ class Executor:
         self.ends = 0
         """Ends of execution so far: calls that do not return, assertions, rounds not followed."""
         self._jumps = 0
+
+    def release(self) -> None:
+        """Let go of everything that was recorded, once it was taken: see `Bdd.release`."""
+        self.bdd.release()
+        self.record = Recorder()
+        self.memory, self._many, self._errors, self.frames = {}, {}, {}, []
 
     # -- positions ---------------------------------------------------------------------------------
 
@@ -1549,13 +1555,12 @@ class Executor:
         )
 
 
-def _descend(node: tree_sitter.Node) -> list[tree_sitter.Node]:
-    found, todo = [], [node]
+def _descend(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+    todo = [node]
     while todo:
         current = todo.pop()
-        found.append(current)
+        yield current
         todo.extend(reversed(current.named_children))
-    return found
 
 
 def _case(node: tree_sitter.Node) -> str:
@@ -1688,6 +1693,8 @@ def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
 def _returned(file: SourceFile, definition: Definition) -> str:
     """The tag of the structure that a function is declared to return a pointer to, or ""."""
     head = file.code[definition.start : definition.body]
+    if "*" not in head or "struct" not in head:
+        return ""
     found = re.search(
         rf"\bstruct\s+(\w+)\s*(?:const\s*)?\*\s*(?:\w+\s+)*{re.escape(definition.name)}\s*\(", head
     )

@@ -275,6 +275,8 @@ class _Extractor:
                     ),
                 ),
             )
+        assumptions = tuple(executor.record.assumptions)
+        executor.release()
         return Program(
             job.method,
             job.function,
@@ -283,7 +285,7 @@ class _Extractor:
             events,
             atoms,
             gaps,
-            tuple(executor.record.assumptions),
+            assumptions,
             executor.statements,
             tuple(executor.followed),
             tuple(executor.assumed),

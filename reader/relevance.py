@@ -182,6 +182,7 @@ class Relevance:
         self._direct: dict[_Key, tuple[frozenset[str], tuple[_Edge, ...]]] = {}
         self._total: dict[_Key, frozenset[str]] = {}
         self._makers: dict[tuple[str, str], bool] = {}
+        self._known_kinds: dict[str, tuple[bool, bool, bool]] = {}
         self._homes: dict[tuple[str, int, int], SourceFile] = {}
 
     def destroys(self, file: SourceFile, definition: Definition) -> frozenset[str]:
@@ -267,17 +268,16 @@ class Relevance:
                 known = self.functions.get(name)
                 if known is None:
                     callees += self._handed_functions(arguments, file)
-                drops = known is not None and any(e.operation in _DROPS for e in known.effects)
+                drops, delays, later = self._kinds(known)
                 signs |= self._signs(known, arguments)
                 whole = any(self._shared(a, text) for a in arguments)
                 how = COUNTED if dropped or (drops and not whole) else ""
-                if known is not None and any("rcu" in e.arguments for e in known.effects):
+                if delays:
                     how = DELAYED
                 counted = set[str]()
                 if drops and how != DELAYED and known is not None and not _of_unseen(known):
                     counted = {_later(e, COUNTED) for e in here - {WAITS}}
                 here = {_later(e, how) for e in here} | counted
-                later = known is not None and any(e.operation in _DEFERRING for e in known.effects)
                 sure = not later and call.unconditional
                 if not sure:
                     here.discard(WAITS)
@@ -290,6 +290,17 @@ class Relevance:
                 found.add(HOLDS)
             self._direct[key] = (frozenset(found), tuple(edges))
         return self._direct[key]
+
+    def _kinds(self, known: KernelFunction | None) -> tuple[bool, bool, bool]:
+        """Whether a kernel function drops a count, does so after a grace period, or runs something later."""
+        if known is None:
+            return False, False, False
+        if known.name not in self._known_kinds:
+            operations = {e.operation for e in known.effects}
+            delays = any("rcu" in e.arguments for e in known.effects)
+            kinds = bool(operations & _DROPS), delays, bool(operations & _DEFERRING)
+            self._known_kinds[known.name] = kinds
+        return self._known_kinds[known.name]
 
     def _handed_functions(self, arguments: list[str], file: SourceFile) -> list[_Node]:
         """The filesystem's own functions among the arguments of a call: the callee may call them."""

@@ -303,6 +303,7 @@ class Scope:
         self.used: dict[str, SourceFile] = {}
         self.entry: str | None = None
         self._near: dict[tuple[str, str | None], dict[SourceFile, int]] = {}
+        self._may_own: dict[str, bool] = {}
         self._work: dict[str, str | None] = {}
         self._near_own: dict[tuple[str, str | None], list[SourceFile]] = {}
         self._naming: dict[str, list[SourceFile]] = {}
@@ -424,7 +425,11 @@ class Scope:
 
     def may_own(self, name: str) -> bool:
         """Whether the filesystem's own files may define `name`; errs by yes."""
-        return name in self._own_names or any(word in name for word in self._own_words)
+        known = self._may_own.get(name)
+        if known is None:
+            known = name in self._own_names or any(word in name for word in self._own_words)
+            self._may_own[name] = known
+        return known
 
     @cached_property
     def _own_names(self) -> frozenset[str]:
