@@ -138,6 +138,12 @@ reading = several(
         "--jobs", metavar="N", type=click.IntRange(min=1), help="Processes; all cores if not given."
     ),
     click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Have the work done by the cluster of this Dask scheduler, tcp://HOST:8786; needs "
+        "dentryproof[cluster].",
+    ),
+    click.option(
         "--read-timeout",
         metavar="SECONDS",
         type=float,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,11 @@ EXAMPLES = (
     ("prove autofs --kernel 5.0.1", "the use-after-free of 2019"),
     ("prove --linux ~/linux fuse nfs", "two filesystems of a kernel tree"),
     ("prove --linux . --all --baseline b.json", "fail on what is new or worse"),
+    ("prove diff --git . origin/main HEAD", "what a branch does to verdicts"),
+    ("prove history --git . --from v6.1 nfs", "in which commit each turned"),
 )
+EXPORTED = ("smt2", "promela", "litmus")
+"""The forms of `proofs/export.py`."""
 COMMANDS = (
     ("prove contract", "the clauses and the callback table of a kernel version"),
     ("prove diff", "what a change, or a patch, does to verdicts"),
@@ -32,7 +37,7 @@ COMMANDS = (
     ("prove explain", "what a clause says, why, a trace that breaks it, how to fix it"),
     ("prove models", "regenerate models from a kernel tree"),
     ("prove check", "verify certificates of proofs"),
-    ("prove mutate", "break a kernel tree on purpose, and see whether that is noticed"),
+    ("prove mutate", "break a kernel tree on purpose: is it noticed?"),
 )
 STATUSES = (
     (0, "every clause is proved or not applicable"),
@@ -43,15 +48,15 @@ STATUSES = (
 )
 
 
-def _table(title: str, rows: Iterable[tuple[object, str]]) -> str:
-    """Rows for the end of the help, as they are."""
-    width = max(len(str(name)) for name, _ in rows) + 2
-    return "\b\n" + f"{title}:\n" + "\n".join(f"  {name!s:<{width}}{text}" for name, text in rows)
-
-
-EPILOG = "\n\n".join(
-    (_table("Examples", EXAMPLES), _table("Commands", COMMANDS), _table("Exit status", STATUSES))
+GROUPS = (
+    ("What is read", ("linux", "git", "rev", "module", "models", "kernel")),
+    ("What of it", ("everything", "listing", "clauses")),
+    ("How it is decided", ("solver", "timeout", "cross_check", "certificates", "export")),
+    ("Who does it", ("jobs", "scheduler", "read_timeout", "memory", "cache_dir", "no_cache")),
+    ("What is printed", ("form", "outputs", "source_url", "statistics", "quiet", "verbose")),
+    ("What fails", ("baseline", "update_baseline")),
 )
+"""The options by what they are about; those of no group come last in the help."""
 
 
 SHORT = """\
@@ -71,24 +76,104 @@ Prove or refute that dentry callbacks keep the VFS's RCU contract.
 
 Commands: {commands}
 Exit status: 0 proved, 1 violated, 2 bad input, 3 unknown
-All options: prove --help, prove COMMAND --help, man prove
+More: prove --help, prove --help-all, prove COMMAND --help, man prove
 """
 """What ``-h`` says: fits a terminal of 24 lines and 80 columns."""
 
 
-def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        width = max(len(example) for example, _ in EXAMPLES) + 2
-        text = SHORT.format(
-            examples="\n".join(f"  {example:<{width}}{said}" for example, said in EXAMPLES),
-            forms=", ".join(FORMS),
-            commands=", ".join(name.removeprefix("prove ") for name, _ in COMMANDS),
+HELP = """\
+Usage: prove [OPTIONS] FILESYSTEM...     prove COMMAND ...
+
+Prove or refute that dentry callbacks keep the VFS's RCU contract. A violated
+clause comes with a trace on two CPUs, a proved one with what it holds by.
+
+Examples:
+{examples}
+
+Commands:
+{commands}
+
+{groups}
+Forms of --format: {forms}.
+
+Exit status:
+{statuses}
+
+Options explained: prove --help-all, man prove; a command: prove COMMAND --help
+"""
+"""What ``--help`` says: fits 50 lines of 80 columns."""
+
+
+def _rows(rows: Iterable[tuple[object, str]]) -> str:
+    width = max(len(str(name)) for name, _ in rows) + 2
+    return "\n".join(f"  {name!s:<{width}}{said}" for name, said in rows)
+
+
+def _forms() -> str:
+    return ", ".join(FORMS)
+
+
+def _short(ctx: click.Context) -> str:
+    commands = ", ".join(name.removeprefix("prove ") for name, _ in COMMANDS)
+    return SHORT.format(examples=_rows(EXAMPLES), forms=_forms(), commands=commands)
+
+
+def _screen(ctx: click.Context) -> str:
+    grouped = {name for _, names in GROUPS for name in names}
+    options = {p.name: p for p in ctx.command.params if isinstance(p, click.Option) and p.name}
+    groups = (*GROUPS, ("Other", tuple(name for name in options if name not in grouped)))
+    said = "\n".join(
+        textwrap.fill(
+            f"{title + ':':<19}{', '.join(_named(options[n]) for n in names)}",
+            80,
+            subsequent_indent=" " * 19,
+            break_on_hyphens=False,
         )
-        click.echo(text, nl=False)
-        ctx.exit()
+        for title, names in groups
+    )
+    return HELP.format(
+        examples=_rows(EXAMPLES),
+        commands=_rows(COMMANDS),
+        groups=said.replace(_JOINT, " "),
+        forms=_forms(),
+        statuses=_rows(STATUSES),
+    )
 
 
-@click.command("prove", context_settings=options.SETTINGS | {"help_option_names": ["--help"]}, epilog=EPILOG)
+_JOINT = "\x00"
+
+
+def _named(option: click.Option) -> str:
+    """An option as the help has it, in one piece."""
+    short, name = min(option.opts, key=len), max(option.opts, key=len)
+    words = [f"{short}/{name}" if short != name else name]
+    if not option.is_flag:
+        words.append(option.metavar or "FORM")
+    return _JOINT.join(" ".join(words).split())
+
+
+def _full(ctx: click.Context) -> str:
+    return ctx.get_help() + "\n"
+
+
+def _help(text: Callable[[click.Context], str]) -> Callable[[click.Context, click.Parameter, bool], None]:
+    """What an option does that shows help."""
+
+    def show(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            click.echo(text(ctx), nl=False)
+            ctx.exit()
+
+    return show
+
+
+def _helper(name: str, text: Callable[[click.Context], str], said: str) -> Callable[[Any], Any]:
+    return click.option(
+        name, is_flag=True, is_eager=True, expose_value=False, callback=_help(text), help=said
+    )
+
+
+@click.command("prove", context_settings=options.SETTINGS | {"help_option_names": []})
 @options.filesystems
 @options.everything
 @click.option(
@@ -124,11 +209,13 @@ def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None
 )
 @click.option(
     "--export",
-    "export",
+    "exported",
     metavar="FORM DIR",
     nargs=2,
-    type=(click.Choice(["smt2"]), click.Path(file_okay=False, path_type=Path)),
-    help="Write each obligation into DIR; FORM is smt2 (SMT-LIB 2.6).",
+    multiple=True,
+    type=(click.Choice(EXPORTED), click.Path(file_okay=False, path_type=Path)),
+    help="Write each obligation into DIR; FORM is smt2 (SMT-LIB 2.6), promela (for spin) or litmus (for "
+    "herd7). Repeatable.",
 )
 @click.option(
     "--cross-check",
@@ -173,14 +260,9 @@ def _short_help(ctx: click.Context, param: click.Parameter, value: bool) -> None
 )
 @options.verbose
 @options.config
-@click.option(
-    "-h",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_short_help,
-    help="Show what is used most, on one screen.",
-)
+@_helper("-h", _short, "Show what is used most.")
+@_helper("--help", _screen, "Show examples, commands, and which options there are.")
+@_helper("--help-all", _full, "Show what each option means.")
 @click.version_option(__version__, prog_name="dentryproof", message="%(prog)s %(version)s")
 def prove(
     filesystems: tuple[str, ...],
@@ -194,7 +276,7 @@ def prove(
     solver: str,
     timeout: float | None,
     certificates: Path | None,
-    export: tuple[str, Path] | None,
+    exported: tuple[tuple[str, Path], ...],
     cross_check: bool,
     form: str,
     outputs: tuple[Target, ...],
@@ -236,7 +318,7 @@ def prove(
         **reading,
     }
     if listing:
-        if certificates or export or cross_check:
+        if certificates or exported or cross_check:
             raise UsageError("--list proves nothing that could be certified, exported or checked")
         if baseline or form not in LISTED or any(t.form for t in outputs):
             raise UsageError("--list prints text or json and compares nothing")
@@ -247,20 +329,27 @@ def prove(
 
         asked["clauses"] = select("clause", clauses, clause_ids())
     asked |= {"solver": solver, "timeout": timeout}
-    if certificates or export or cross_check:
-        asked["exports"] = _exports(certificates, export, cross_check)
+    if certificates or exported or cross_check:
+        asked["exports"] = _exports(certificates, exported, cross_check)
     style = Style(quiet=quiet, verbose=verbose, statistics=statistics, source_url=source_url)
     return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
 
 
-def _exports(certificates: Path | None, export: tuple[str, Path] | None, cross_check: bool) -> Exports:
+def _exports(
+    certificates: Path | None, exported: tuple[tuple[str, Path], ...], cross_check: bool
+) -> Exports:
     """What to make of each obligation. Workers have the folders by their full names."""
     from ..proofs.request import Exports
 
-    scripts = export[1].resolve() if export else None
+    scripts = tuple((form, folder.resolve()) for form, folder in exported)
     folder = certificates.resolve() if certificates else None
-    if scripts is not None and scripts == folder:
+    forms, folders = [form for form, _ in scripts], [f for _, f in scripts]
+    if folder in folders:
         raise UsageError("certificates and exported obligations cannot both go to one folder")
+    if len(set(forms)) < len(forms):
+        raise UsageError("--export: each form goes to one folder")
+    if len(set(folders)) < len(folders):
+        raise UsageError("--export: two forms cannot both go to one folder")
     return Exports(folder, scripts, cross_check)
 
 

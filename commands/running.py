@@ -13,7 +13,9 @@ import click
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from ..proofs.cluster import Cluster
     from ..proofs.engine import Request
+    from ..proofs.pool import Limits
     from ..reader.files import Origin
 
 Answer = TypeVar("Answer")
@@ -44,6 +46,7 @@ def request(
     *,
     filesystems: tuple[str, ...] = (),
     jobs: int | None = None,
+    scheduler: str | None = None,
     read_timeout: float | None = None,
     memory: int | None = None,
     cache_dir: Path | None = None,
@@ -59,14 +62,25 @@ def request(
     from ..proofs.engine import Request
     from ..proofs.pool import USUAL, Limits
 
+    limits = Limits(read_timeout or USUAL.seconds, memory or USUAL.memory)
     return Request(
         filesystems=tuple(dict.fromkeys(filesystems)),
         jobs=jobs or _cores(),
-        limits=Limits(read_timeout or USUAL.seconds, memory or USUAL.memory),
+        limits=limits,
+        cluster=cluster(scheduler, limits) if scheduler is not None else None,
         cache=None if no_cache else cache_dir or default_folder(),
         linux=origin(linux, git, rev),
         **asked,
     )
+
+
+def cluster(address: str, limits: Limits) -> Cluster:
+    """The cluster with that scheduler, closed when the command ends."""
+    from ..proofs.cluster import Cluster
+
+    found = Cluster(address, limits)
+    click.get_current_context().call_on_close(found.close)
+    return found
 
 
 def origin(linux: Origin | None, git: Path | None, rev: str | None) -> Origin | None:

@@ -25,6 +25,10 @@ class ModelError(InputError):
     """A model file lacks a field, or a field has the wrong form."""
 
 
+class ClusterError(DentryproofError):
+    """The cluster that was to do the work is not there, has no workers, or has some of another version."""
+
+
 class SpecificationError(DentryproofError):
     """A file under spec/ contradicts itself: a defect of this project."""
 
@@ -37,3 +41,7 @@ class InternalError(DentryproofError):
 
 class DisagreementError(InternalError):
     """Two solvers disagree. It ends the run, however many filesystems there are."""
+
+
+class Unsayable(DentryproofError):
+    """A form that an obligation is exported to has no words for it; the text says what it lacks."""

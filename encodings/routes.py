@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..spec.logic import Formula
 from .scenario import Scenario, Trace
-from .usual import SAT, SOLVER
+from .usual import SAT, SOLVER, TRANSITIVE
 from .words import Words
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Ways:
 
         UsageError, with the known names, where `solver` is none or is missing.
         """
-        way = self._in_clauses if solver == SAT else self._with_clocks
+        way = self._in_clauses if solver in (SAT, TRANSITIVE) else self._with_clocks
         return way(formula, tuple(executed), holds, solver, timeout)
 
     def goal(self, formula: Formula, executed: Iterable[str], wanted: bool) -> Any:
@@ -103,7 +103,10 @@ class Ways:
         from .sat import Question
 
         deadline = None if timeout is None else time.monotonic() + timeout
-        with Question(self.scenario, formula, executed, holds=wanted, deadline=deadline) as question:
+        closed = solver == TRANSITIVE
+        with Question(
+            self.scenario, formula, executed, holds=wanted, deadline=deadline, transitive=closed
+        ) as question:
             answer = question.answer(core=True)
         core = tuple(dict.fromkeys(self.texts.get(name, name) for name in answer.core))
         return Found(answer.status, answer.reason, answer.trace, core, True)

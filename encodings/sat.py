@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Literal
 
 from ..errors import InternalError
@@ -66,7 +67,8 @@ class Question:
     all steps of `executed` are executed.
 
     `deadline` is a time of `time.monotonic()`, `name` that of the clause that demands this of the formula.
-    Context manager; frees the solver at the end.
+    With `transitive`, that before is an order is demanded at the start, of all triples of steps, and not by
+    lemmas. Context manager; frees the solver at the end.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Question:
         holds: bool = True,
         deadline: float | None = None,
         name: str = "contract",
+        transitive: bool = False,
     ) -> None:
         from pysat.solvers import Solver
 
@@ -87,6 +90,8 @@ class Question:
         self.orders.clauses.fact(name, [goal if holds else -goal], "")
         for step in executed:
             self.orders.clauses.fact(f"executed:{step}", [self.orders.executed(step)], "")
+        if transitive:
+            self._close()
         self.clauses, self.variables = _dense(self.orders.clauses.all(), self.orders.clauses.names)
         self.deadline = deadline
         self.lemmas: list[Lemma] = []
@@ -101,6 +106,16 @@ class Question:
         self._solver: Any = Solver(name=SOLVER)
         for clause in self.clauses:
             self._add(clause.literals, clause.of)
+
+    def _close(self) -> None:
+        """Demand that no three steps of which an order is asked come in a circle."""
+        clauses, before = self.orders.clauses, self.orders.before
+        asked = {s for c in clauses.all() for x in c.literals for s in _ordered(clauses.names[abs(x)])}
+        steps = [s for s in self.orders.steps if s in asked]
+        for a, b, c in combinations(steps, 3):
+            ab, bc, ca = before(a, b), before(b, c), before(c, a)
+            clauses.fact(f"transitive:{a}:{b}:{c}", [-ab, -bc, -ca], "")
+            clauses.fact(f"transitive:{c}:{b}:{a}", [ab, bc, ca], "")
 
     def __enter__(self) -> Question:
         return self
@@ -291,6 +306,11 @@ def _circle(edges: Mapping[int, Edge], home: Mapping[str, int]) -> Lemma:
     members = list(seen)[list(seen).index(chain) :]
     # Each edge arrives where its chain stands; that of the chain waiting for it begins there or further on.
     return Lemma(tuple(edges[i] for i in reversed(members)))
+
+
+def _ordered(name: tuple[str, ...]) -> tuple[str, ...]:
+    """The steps whose order a variable is."""
+    return name[1:] if name[:1] == ("before",) else ()
 
 
 def _chains(scenario: Scenario) -> Iterator[list[str]]:

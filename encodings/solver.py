@@ -22,7 +22,7 @@ from pysmt.fnode import FNode
 from ..errors import InternalError, UsageError
 from .scenario import Trace
 from .trace import Constraint, Encoding
-from .usual import KNOWN_SOLVERS, SAT
+from .usual import KNOWN_SOLVERS, SOLVERS
 
 LOGIC = "QF_IDL"
 Status = Literal["sat", "unsat", "unknown"]
@@ -148,7 +148,7 @@ class _Session:
 
     def __init__(self, env: Environment, name: str, deadline: float | None) -> None:
         if name not in KNOWN_SOLVERS:
-            raise UsageError(f"unknown solver {name!r}; known are {', '.join((*KNOWN_SOLVERS, SAT))}")
+            raise UsageError(f"unknown solver {name!r}; known are {', '.join(SOLVERS)}")
         self.env, self.name, self.deadline = env, name, deadline
         factory = _factory(env)
         try:

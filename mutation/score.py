@@ -5,22 +5,22 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError, InternalError, UsageError
 from ..proofs.cache import Cache
 from ..proofs.engine import clause_ids, the_kernel
-from ..proofs.gather import ANSWER, Answer, Notes, gather
+from ..proofs.gather import Answer, Notes, gather
 from ..proofs.names import unknown
-from ..proofs.pool import Ended, Phase, distribute
+from ..proofs.pool import Ended, Phase
 from ..proofs.request import Request
+from ..proofs.schedule import Job, scheduler
 from ..proofs.sources import Item, KernelTree
 from ..proofs.verdict import Result, Verdict, clause_verdicts
-from ..proofs.work import Decided, Head, Read, Task, UnitName, answer
+from ..proofs.work import Decided, Head, Read, Task, UnitName
 from ..reader.units import unit_at
 from ..spec.modelfile import load
 from .code import Code
@@ -159,7 +159,8 @@ def _findings(request: Request, read: KernelTree, units: Sequence[_Unit]) -> lis
     answers = [Answer() for _ in todo]
     busy: dict[int, str] = {}
     done = 0
-    with closing(_messages(request, read, tasks)) as messages:
+    jobs = [Job(task, read.tree) for task in tasks]
+    with closing(scheduler(request).distribute(jobs)) as messages:
         for index, message in messages:
             unit, mutant = todo[index]
             if isinstance(message, Phase):
@@ -202,21 +203,6 @@ def _task(read: KernelTree, unit: _Unit, mutant: Mutant) -> Task:
         overlay=mutant.overlay(texts),
         enough=frozenset(violated),
     )
-
-
-def _messages(
-    request: Request, read: KernelTree, tasks: Sequence[Task]
-) -> Generator[tuple[int, Any], None, None]:
-    if request.jobs > 0:
-        return distribute(tasks, ANSWER, min(request.jobs, max(1, len(tasks))), request.limits)
-    return _here(read, tasks)
-
-
-def _here(read: KernelTree, tasks: Sequence[Task]) -> Generator[tuple[int, Any], None, None]:
-    for index, task in enumerate(tasks):
-        for message in answer(task, read.tree.overlaid(dict(task.overlay))):
-            yield index, message
-        yield index, Ended()
 
 
 # -- judging ---------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def _result(number: int, r: Result, link: Link) -> dict[str, Any]:
         "bound": _shown(r.bound),
         "witness": _shown(r.witness),
         "certificate": _shown(r.certificate or (r.uncertified and f"none: {r.uncertified}")),
-        "script": _shown(r.script),
+        "exported": _shown(", ".join(f"{form}: {file}" for form, file in r.exported)),
         "opinions": [_shown(f"{o.solver}: {o.answer or o.reason}") for o in r.cross_check],
         "picture": Markup(picture),
         "steps": [_step(s, link) for s in r.trace],

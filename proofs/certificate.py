@@ -116,9 +116,9 @@ def text(document: Mapping[str, Any]) -> str:
 def index(
     kernel: str, source: str, results: tuple[Result, ...], hashes: Mapping[str, str], kind: str
 ) -> dict[str, Any]:
-    """The index of a folder: every result, and the file of each that has one, with its SHA-256. `kind` is the
-    field of a result that names its file."""
-    rows = [(r, str(getattr(r, kind))) for r in results]
+    """The index of a folder: every result, and the file of each that has one, with its SHA-256. `kind` is
+    ``certificate``, or the form that obligations were exported to."""
+    rows = [(r, r.certificate if kind == "certificate" else dict(r.exported).get(kind, "")) for r in results]
     return {
         "schema": INDEX_SCHEMA if kind == "certificate" else "dentryproof-scripts-1",
         "tool": {"name": "dentryproof", "version": __version__},
@@ -134,14 +134,17 @@ def index(
                 "verdict": r.verdict.value,
                 "file": name if name in hashes else "",
                 "sha256": hashes.get(name, ""),
-                "reason": "" if name in hashes else _why_none(r),
+                "reason": "" if name in hashes else _why_none(r, kind),
             }
             for r, name in rows
         ],
     }
 
 
-def _why_none(result: Result) -> str:
+def _why_none(result: Result, kind: str) -> str:
+    unexported = dict(result.unexported).get(kind)
+    if unexported:
+        return unexported
     if result.verdict is not Verdict.PROVED:
         return result.reason or result.summary or result.verdict.value
     return result.uncertified or "no file was made of it"

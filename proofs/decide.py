@@ -58,7 +58,7 @@ def decide(
     it.
     """
     started = time.monotonic()
-    ways = Ways(MEMORY_MODELS[memory_model](obligation.scenario), _titles(obligation))
+    ways = Ways(MEMORY_MODELS[memory_model](obligation.scenario), titles(obligation))
     found = ways.find(obligation.formula, holds=False, solver=solver, timeout=timeout)
     result = Result(
         obligation.model.filesystem,
@@ -90,7 +90,8 @@ def decide(
     return replace(decision, result=replace(decision.result, seconds=time.monotonic() - started))
 
 
-def _titles(obligation: Obligation) -> dict[str, str]:
+def titles(obligation: Obligation) -> dict[str, str]:
+    """Words for the callbacks of an obligation: the functions that they are."""
     functions = obligation.functions[-len(obligation.callbacks) :]
     return dict(zip(obligation.callbacks, (f"{f}()" for f in functions), strict=False))
 

@@ -17,12 +17,12 @@ from typing import Any
 from ..encodings.routes import Found, Ways
 from ..encodings.sat import Question, Refutation
 from ..encodings.second import SECONDS, Cvc5
-from ..encodings.smtlib import Script, script
 from ..encodings.solver import decode
 from ..encodings.usual import SAT, SOLVER
-from ..errors import DisagreementError, InputError
+from ..errors import DisagreementError, InputError, Unsayable
 from .certificate import certificate, file_stem, scenario_data, text
 from .decide import Decision, broken
+from .export import FORMS, smt2
 from .obligation import Obligation
 from .request import Exports
 from .verdict import Opinion, Result, Verdict
@@ -51,10 +51,8 @@ class Evidence:
         result = decision.result
         if self.exports.cross_check:
             result = replace(result, cross_check=self._ask_others(decision))
-        if self.exports.scripts is not None:
-            name = file_stem(decision.obligation, decision.memory_model) + ".smt2"
-            write(self.exports.scripts / name, _script(decision).text)
-            result = replace(result, script=name)
+        for form, folder in self.exports.scripts:
+            result = _exported(decision, result, form, folder)
         if self.exports.certificates is not None and result.verdict is Verdict.PROVED:
             return self._certified(decision, result)
         return result
@@ -130,7 +128,7 @@ class Evidence:
             yield Opinion(name, found.status if decided else "", "" if decided else found.reason)
 
     def _cvc5(self, decision: Decision) -> Found:
-        asked = _script(decision)
+        asked = smt2(decision)
         said = self.cvc5.ask(asked.text)
         if said.status == "sat":
             return Found("sat", trace=decode(decision.ways.encoding, asked.model(said.values)))
@@ -139,26 +137,16 @@ class Evidence:
         return Found("unknown", said.reason)
 
 
-def _script(decision: Decision) -> Script:
-    obligation, ways = decision.obligation, decision.ways
-    model = obligation.model
-    at = dict.fromkeys(str(s.source) for s in obligation.scenario.steps if s.source.file)
-    what = f" on {obligation.object}" if obligation.object else ""
-    comments = [
-        f"dentryproof: {obligation.clause.id} for {model.table} ({model.filesystem}, kernel {model.kernel})",
-        f"{obligation.clause.statement}.",
-        f"Of {', '.join(f'->{c}()' for c in obligation.callbacks)}{what}. Formula: {obligation.formula}",
-        f"Source: {', '.join(at) or 'the VFS alone'}.",
-        f"unsat: no execution that {decision.memory_model} allows breaks it. sat: the clocks tell one.",
-        *(f"Assumed: {a}" for a in obligation.assumptions),
-    ]
-    return script(
-        ways.encoding.constraints(),
-        ways.goal(obligation.formula, (), False),
-        status=decision.found.status,
-        comments=comments,
-        source=f"dentryproof, {model.filesystem} {model.table}, kernel {model.kernel}",
-    )
+def _exported(decision: Decision, result: Result, name: str, folder: Path) -> Result:
+    """The result, with the obligation written to a file of `folder`, or why it is not."""
+    form = FORMS[name]
+    try:
+        content = form.write(decision)
+    except Unsayable as why:
+        return replace(result, unexported=(*result.unexported, (name, str(why))))
+    file = file_stem(decision.obligation, decision.memory_model) + form.suffix
+    write(folder / file, content)
+    return replace(result, exported=(*result.exported, (name, file)))
 
 
 def _saved(decision: Decision, answers: dict[str, Found]) -> str:
@@ -176,7 +164,7 @@ def _saved(decision: Decision, answers: dict[str, Found]) -> str:
         },
     }
     write(folder / "obligation.json", json.dumps(data, indent=1) + "\n")
-    write(folder / "obligation.smt2", _script(decision).text)
+    write(folder / "obligation.smt2", smt2(decision).text)
     with (
         contextlib.suppress(Exception),  # what is saved is a help, and whatever is wrong may strike here too
         Question(decision.ways.scenario, obligation.formula, holds=False) as question,

@@ -1,4 +1,4 @@
-"""Folders of certificates and of scripts, and the index that lists what a run put there.
+"""Folders of certificates and of exported obligations, and the index that lists what a run put there.
 
 A folder is used if it is new, empty, or has an index from before. When a run has come to its end, files of
 earlier ones go; they are told by their names, which end in a hash.
@@ -15,10 +15,12 @@ from ..checker.form import FILE_NAME, INDEX
 from ..errors import InputError, UsageError
 from .certificate import index, text
 from .evidence import write
+from .export import FORMS
 from .request import Request
 from .verdict import Result, Verdict
 
-SCRIPT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,180}\.[0-9a-f]{16}\.smt2")
+EXPORTED_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,180}\.[0-9a-f]{16}"
+"""What names of exported files are, without the form's suffix."""
 
 
 def prepare(request: Request) -> None:
@@ -45,13 +47,19 @@ def finish(request: Request, kernel: str, results: tuple[Result, ...]) -> None:
 
 
 def _folders(request: Request) -> list[tuple[Path, str]]:
-    asked = ((request.exports.certificates, "certificate"), (request.exports.scripts, "script"))
-    return [(folder, name) for folder, name in asked if folder is not None]
+    """Each with what it is for: ``certificate``, or the name of a form."""
+    exports = request.exports
+    certificates = [] if exports.certificates is None else [(exports.certificates, "certificate")]
+    return certificates + [(folder, form) for form, folder in exports.scripts]
 
 
 def _listed(folder: Path, name: str, kernel: str, source: str, results: tuple[Result, ...]) -> None:
-    pattern = FILE_NAME if name == "certificate" else SCRIPT_NAME
-    wanted = {getattr(r, name) for r in results if name == "script" or r.verdict is Verdict.PROVED} - {""}
+    if name == "certificate":
+        pattern = FILE_NAME
+        wanted = {r.certificate for r in results if r.verdict is Verdict.PROVED} - {""}
+    else:
+        pattern = re.compile(EXPORTED_NAME + re.escape(FORMS[name].suffix))
+        wanted = {file for r in results for form, file in r.exported if form == name}
     hashes: dict[str, str] = {}
     try:
         for path in sorted(folder.iterdir()):

@@ -7,20 +7,19 @@ the reason; the others are unaffected.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import DisagreementError, InternalError, ModelError
 from .cache import Cache
-from .pool import Ended, Phase, Ready, distribute
+from .pool import Ended, Phase
 from .request import Request
+from .schedule import Job, Workers, scheduler
 from .sources import Item, Sources
 from .verdict import Result, Verdict
-from .work import Decided, Head, Noted, Read, Task, answer, known_heads, known_results
-
-ANSWER = f"{__package__}.work:answer_apart"
+from .work import Decided, Head, Noted, Read, Task, known_heads, known_results
 
 
 @dataclass(slots=True)
@@ -71,16 +70,10 @@ def gather(
 ) -> list[Answer]:
     """The answers of all units that the request means, in the order of `Sources.items`. `aside` begins, once
     it is known which these are, what this process does while workers read."""
-    with closing(_ready(request, read, store)) as ready:
+    surely = read.tree is not None and (store is None or store.is_new)
+    with closing(Workers(request, surely)) as ready:
         items = read.items(task)
         return _gathered(request, read, items, store, notes, aside, ready)
-
-
-def _ready(request: Request, read: Sources, store: Cache | None) -> Ready:
-    """Workers for what is surely to be read, as long as it is not known what that is."""
-    surely = read.tree is not None and (store is None or store.is_new)
-    count = (request.jobs if request.everything else min(1, request.jobs)) if surely else 0
-    return Ready(ANSWER, "prepare", count, request.limits)
 
 
 def _gathered(
@@ -90,7 +83,7 @@ def _gathered(
     store: Cache | None,
     notes: Notes,
     aside: Callable[[], None],
-    ready: Ready,
+    ready: Workers,
 ) -> list[Answer]:
     answers = [_known(item, store) for item in items]
     missing = [i for i, a in enumerate(answers) if not a.remembered]
@@ -100,8 +93,9 @@ def _gathered(
         answers[i] = Answer()
     busy: dict[int, str] = {}
     done = len(items) - len(missing)
+    jobs = [Job(task, read.tree) for task in tasks]
     aside()
-    with closing(_messages(request, read, tasks, ready)) as messages:
+    with closing(scheduler(request, ready).distribute(jobs)) as messages:
         for index, message in messages:
             item, found = items[missing[index]], answers[missing[index]]
             if isinstance(message, Phase):
@@ -141,22 +135,6 @@ def _known(item: Item, store: Cache | None) -> Answer:
 def _with_models(item: Item, known: Answer) -> Task:
     """The task, which need not read again what was read before."""
     return replace(item.task, models=(item.models() or ()) if known.heads else ())
-
-
-def _messages(
-    request: Request, read: Sources, tasks: Sequence[Task], ready: Ready
-) -> Generator[tuple[int, Any], None, None]:
-    """What the tasks come to, from worker processes, or from this one if the request says so."""
-    if request.jobs > 0:
-        return distribute(tasks, ANSWER, min(request.jobs, max(1, len(tasks))), request.limits, ready)
-    return _here(read, tasks)
-
-
-def _here(read: Sources, tasks: Sequence[Task]) -> Generator[tuple[int, Any], None, None]:
-    for index, task in enumerate(tasks):
-        for message in answer(task, read.tree.afresh() if read.tree is not None else None):
-            yield index, message
-        yield index, Ended()
 
 
 def _take(item: Item, found: Answer, message: Any, read: Sources, notes: Notes) -> None:

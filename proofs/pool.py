@@ -25,7 +25,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -84,7 +84,7 @@ class Ready:
     `prepare` of the module of `answer`. Close it if they come to nothing."""
 
     def __init__(self, answer: str, prepare: str, count: int, limits: Limits) -> None:
-        self.workers = [_Worker(answer, limits, prepare) for _ in range(count)]
+        self.workers = [Worker(answer, limits, prepare) for _ in range(count)]
 
     def close(self) -> None:
         """End those that nobody took."""
@@ -101,7 +101,7 @@ def distribute(
     Closing the generator ends the workers.
     """
     waiting = deque(range(len(tasks)))
-    workers: list[_Worker] = []
+    workers: list[Worker] = []
     if ready is not None:
         workers, ready.workers = ready.workers, []
     try:
@@ -120,7 +120,7 @@ def distribute(
             worker.end()
 
 
-def _free(workers: list[_Worker], answer: str, jobs: int, limits: Limits) -> _Worker | None:
+def _free(workers: list[Worker], answer: str, jobs: int, limits: Limits) -> Worker | None:
     """A worker without a task: one that is there, or a new one; None if all are busy."""
     for worker in [w for w in workers if not w.busy]:
         if worker.process.poll() is None:
@@ -129,11 +129,11 @@ def _free(workers: list[_Worker], answer: str, jobs: int, limits: Limits) -> _Wo
         workers.remove(worker)
     if len(workers) >= jobs:
         return None
-    workers.append(_Worker(answer, limits))
+    workers.append(Worker(answer, limits))
     return workers[-1]
 
 
-def _ready(workers: list[_Worker]) -> list[_Worker]:
+def _ready(workers: list[Worker]) -> list[Worker]:
     """The workers that have said something or are overdue; waits for the first."""
     busy = [w for w in workers if w.busy]
     soonest = min(w.deadline for w in busy) - time.monotonic()
@@ -142,8 +142,9 @@ def _ready(workers: list[_Worker]) -> list[_Worker]:
     return [w for w in busy if w.pipe in said or w.deadline <= now]
 
 
-class _Worker:
-    """A worker process, seen from the parent. `task` is the index of its task, -1 if it has none."""
+class Worker:
+    """A worker process, seen from the parent. `task` is the index of its task, -1 if it has none; it takes no
+    more once it is not `alive`."""
 
     def __init__(self, answer: str, limits: Limits, prepare: str = "") -> None:
         self.limits = limits
@@ -177,6 +178,17 @@ class _Worker:
             self.pipe.send(task)
         except OSError:
             self.deadline = 0.0
+
+    def answers(self, task: Any, wanted: Callable[[], bool]) -> Iterator[Any]:
+        """What one task comes to, as it comes, `Ended` last. Where it is no longer `wanted`, which is asked
+        every second, the worker ends and nothing more is said."""
+        self.give(0, task)
+        while self.busy:
+            rest = self.deadline - time.monotonic()
+            if self.pipe.poll(max(0.0, min(1.0, rest))) or rest <= 0:
+                yield self.hear()
+            elif not wanted():
+                self.end()
 
     def hear(self) -> Any:
         """Its next message; `Ended` if it is gone, or kept silent for too long."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from .pool import USUAL, Limits
 
 if TYPE_CHECKING:
     from ..reader.files import Origin
+    from .schedule import Scheduler
 
 Progress = Callable[[int, int, tuple[str, ...]], None]
 """``progress(done, total, doing)``: units that are finished, all units, and what the workers do now."""
@@ -22,16 +23,29 @@ class Exports:
     """What is to be made of each obligation beside its verdict.
 
     certificates  the folder for certificates of proofs
-    scripts       the folder for SMT-LIB scripts
+    scripts       by form (`proofs/export.py`), the folder for obligations in it
     cross_check   whether other solvers are asked as well
     """
 
     certificates: Path | None = None
-    scripts: Path | None = None
+    scripts: tuple[tuple[str, Path], ...] = ()
     cross_check: bool = False
 
     def __bool__(self) -> bool:
-        return self.certificates is not None or self.scripts is not None or self.cross_check
+        return self.certificates is not None or bool(self.scripts) or self.cross_check
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """What files are made, as ``certificates`` or a form, and the folder that they go to."""
+        own = {} if self.certificates is None else {"certificates": self.certificates}
+        return own | dict(self.scripts)
+
+    def below(self, folder: Path) -> Exports:
+        """The same, into folders below this one."""
+        certificates = None if self.certificates is None else folder / "certificates"
+        return replace(
+            self, certificates=certificates, scripts=tuple((form, folder / form) for form, _ in self.scripts)
+        )
 
     @property
     def certificates_folder(self) -> Path:
@@ -60,6 +74,7 @@ class Request:
     timeout      seconds that the solver has for one obligation
     jobs         worker processes; 0 means that this process does the work itself, without limits
     limits       what a worker may use
+    cluster      other machines that do the work instead; None for processes of this one
     exports      what to make of each obligation beside its verdict; then results are not taken from the cache
     cache        the folder of the cache; None for none
     progress     is told what goes on
@@ -80,6 +95,7 @@ class Request:
     timeout: float | None = None
     jobs: int = 0
     limits: Limits = USUAL
+    cluster: Scheduler | None = None
     exports: Exports = NOTHING
     cache: Path | None = None
     progress: Progress | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import AbsentError, InputError, UsageError
-from ..reader.files import Origin, Revision
+from ..reader.files import Revision, Root
 from ..reader.lenders import LIBRARY
 from ..reader.state import State
 from ..reader.tree import Tree
@@ -262,7 +262,7 @@ class KernelTree:
         return said
 
 
-def _where(origin: Origin) -> Path:
+def _where(origin: Root) -> object:
     """What all trees have in common that share what is remembered of files: blobs are the same in every
     commit."""
     return origin.repository if isinstance(origin, Revision) else origin

@@ -82,8 +82,10 @@ class Result:
     """The certificate's file, if one was asked for and there is one."""
     uncertified: str = ""
     """Why a proof has no certificate, where one was asked for and there is none."""
-    script: str = ""
-    """The obligation's SMT-LIB file, if they were asked for and it is one."""
+    exported: tuple[tuple[str, str], ...] = ()
+    """By form, the obligation's file, where that was asked for and there is one."""
+    unexported: tuple[tuple[str, str], ...] = ()
+    """By form, why there is none."""
     cross_check: tuple[Opinion, ...] = ()
     """What every solver says, if that was asked for."""
     seconds: float = 0.0

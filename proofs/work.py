@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from .request import NOTHING, Exports
 from .verdict import Key, Result, TraceStep, Understood, Verdict
 
 if TYPE_CHECKING:
-    from ..reader.files import Origin
+    from ..reader.files import Module, Root
     from ..reader.tree import Consulted, Tree
     from .decide import Decisions
     from .evidence import Evidence
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _UNKEPT = 1.0
 """Results of so many seconds' work at most are lost with a worker that is cut off."""
+_TREES = 4
+"""A process keeps what it read of so many trees."""
 SOLVES = 12
 """Deciding an obligation asks the solver at most so often."""
 
@@ -42,14 +44,21 @@ SOLVES = 12
 class UnitName:
     """Which unit of which tree; `own` if it is one of the module's."""
 
-    root: Origin
-    module: Path | None
+    root: Root
+    module: Module
     folder: str
     own: bool
 
     def key(self, kernel: str) -> str:
         """Under what its models are kept; the tree is told by what is in it, not by where it is."""
         return digest("unit", kernel, self.folder, self.own, self.module is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Model files by what is in them, as (name, text)."""
+
+    models: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class GivenModel:
 class Task:
     """Decide `clauses` of the tables named (a filesystem's or their own name; () means all) of one unit.
 
-    source  the unit to read, a model file, or the name of a model that the installation keeps
+    source  the unit to read, a model file, texts of models, or the name of a model of the installation
     models  where they were read before: what they are kept under
     texts   whether the models' texts are wanted as well
     cache   the folder of the cache; None for none
@@ -72,7 +81,7 @@ class Task:
     enough  stop at the first clause with a violated result that is not among these; None: decide everything
     """
 
-    source: UnitName | GivenModel | str
+    source: UnitName | GivenModel | Texts | str
     kernel: str
     clauses: tuple[str, ...]
     names: tuple[str, ...] = ()
@@ -219,8 +228,8 @@ def answer_apart(task: Task) -> Iterator[Message]:
         tree.forget(own)
 
 
-@cache
-def _shared_tree(root: Origin, module: Path | None) -> Tree:
+@lru_cache(_TREES)
+def _shared_tree(root: Root, module: Module) -> Tree:
     from ..reader.tree import Tree
 
     return Tree(root, module)
@@ -237,7 +246,7 @@ def answer(task: Task, tree: Tree | None) -> Iterator[Message]:
         models, consulted = _models(task, tree)
         read = [(_head(m, text), m, text) for m, text in models]
         if store is not None:
-            _keep_models(task, store, read, consulted)
+            _keep_models(task, store, [(h, text) for h, _, text in read], consulted)
     yield Read(tuple(replace(h, text=text) if task.texts else h for h, _, text in read), consulted)
     with closing(Maker(task)) as maker:
         for head, model, _ in read:
@@ -276,6 +285,8 @@ def _models(task: Task, tree: Tree | None) -> tuple[list[tuple[Model, str]], Con
 
         text = given_text(task.source.path)
         return [(load(text, str(task.source.path)), text)], None
+    if isinstance(task.source, Texts):
+        return [(load(text, name), text) for name, text in task.source.models], None
     if isinstance(task.source, str) or tree is None:
         from .kept import kept_text
 
@@ -308,15 +319,31 @@ def _head(model: Model, text: str) -> Head:
     )
 
 
-def _keep_models(
-    task: Task, store: Cache, read: list[tuple[Head, Model, str]], consulted: Consulted | None
-) -> None:
-    for head, _, text in read:
+def _keep_models(task: Task, store: Cache, read: list[tuple[Head, str]], consulted: Consulted | None) -> None:
+    for head, text in read:
         store.put("heads", head.model, asdict(head) | {"text": ""})
         if consulted is not None:
             store.put("models", head.model, text)
     if consulted is not None and isinstance(task.source, UnitName) and not task.overlay:
-        store.keep("units", task.source.key(task.kernel), consulted, [h.model for h, _, _ in read])
+        store.keep("units", task.source.key(task.kernel), consulted, [h.model for h, _ in read])
+
+
+def _keep_results(task: Task, store: Cache, model: str, found: dict[str, tuple[Result, ...]]) -> None:
+    rows = {name: [_result_data(r) for r in results] for name, results in found.items()}
+    store.put("results", results_key(model, task), rows)
+
+
+def keep(task: Task, store: Cache, messages: Iterable[Message]) -> None:
+    """Keep the answer to a task that somebody gave who has no access to this cache; `Read` has the models'
+    texts."""
+    found: dict[str, dict[str, tuple[Result, ...]]] = {}
+    for message in messages:
+        if isinstance(message, Read):
+            _keep_models(task, store, [(h, h.text) for h in message.heads], message.consulted)
+        elif isinstance(message, Decided) and not task.exports:
+            found.setdefault(message.model, {})[message.clause] = message.results
+    for model, results in found.items():
+        _keep_results(task, store, model, known_results(store, model, task) | results)
 
 
 def _decisions(task: Task) -> Decisions:
@@ -374,8 +401,7 @@ def _decide(task: Task, store: Cache | None, head: Head, model: Model, maker: Ma
                 results.append(result)
         found[name] = tuple(results)
         if store is not None and (name == missing[-1] or time.monotonic() - kept > _UNKEPT):
-            rows = {name: [_result_data(r) for r in results] for name, results in found.items()}
-            store.put("results", results_key(head.model, task), rows)
+            _keep_results(task, store, head.model, found)
             kept = time.monotonic()
         yield Decided(head.model, name, found[name])
 

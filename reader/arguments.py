@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..bdd import TRUE
 from ..spec.program import Event, Source
 from ..spec.vfs import Vfs
-from .bdd import TRUE
 from .execute import Executor
 from .values import NULL, Const, CType, Multi, Ptr, Sym, Value
 

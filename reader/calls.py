@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import tree_sitter
 
+from ..bdd import FALSE, TRUE
 from ..spec.kernel_functions import Effect, KernelFunction
 from ..spec.program import Event
-from .bdd import FALSE, TRUE
 from .expander import Expander
 from .guards import Guards
 from .macros import BODY, arguments

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 
 import tree_sitter
 
+from ..bdd import FALSE, TRUE
 from ..spec.kernel_functions import KernelFunction, table
 from ..spec.program import Event, Source
-from .bdd import FALSE, TRUE
 from .calls import Calls
 from .guards import Cleanup
 from .handover import Handover

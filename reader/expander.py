@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import tree_sitter
 
-from .bdd import FALSE, TRUE
+from ..bdd import FALSE, TRUE
 from .macros import BODY, Argument, Expansion, arguments, expanded, is_head
 from .parse import Parsed, errors, parse_statements
 from .source import Macro, SourceFile

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 
 from .. import __version__
+from ..bdd import FALSE, TRUE, TooLarge
 from ..spec.kernel_functions import table
 from ..spec.program import Atom, Event, Gap, Model, Program, Source
 from ..spec.vfs import Vfs, vfs
 from .arguments import arguments, known
-from .bdd import FALSE, TRUE, TooLarge
 from .execute import MAX_CALLS, MAX_FOLLOWED, Executor, parameters
 from .function_text import Texts
 from .handover import Handover

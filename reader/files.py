@@ -10,7 +10,7 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -40,8 +40,32 @@ class Revision:
         return f"{self.repository}@{self.commit[:12]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What one unit may need of a tree, for a machine that has no such tree (`reader/sent.py`).
+
+    key       a hash of all of it
+    files     by path, what is there, as `tree.content` says it
+    listings  by the key that `tree.Consulted` has, the names
+    texts     by content, the files' bytes, compressed
+    where     whether it stands for the ``tree`` or for the ``module`` beside it
+    name      of the module's folder
+    """
+
+    key: str
+    files: Mapping[str, str] = field(compare=False, repr=False)
+    listings: Mapping[str, tuple[str, ...]] = field(compare=False, repr=False)
+    texts: Mapping[str, bytes] = field(compare=False, repr=False, default_factory=dict)
+    where: str = "tree"
+    name: str = ""
+
+
 Origin = Path | Revision
 """Where a tree is kept."""
+Root = Origin | Sent
+"""What a tree is read from."""
+Module = Path | Sent | None
+"""Where the sources outside the tree are, if there are any."""
 
 
 class Entry(Protocol):
@@ -101,12 +125,16 @@ class Files(Protocol):
         """Nobody else will ask for the text of this file."""
 
 
-def files_of(origin: Origin) -> Files:
+def files_of(origin: Root) -> Files:
     """The files of a tree. InputError where there is no such folder, repository or commit."""
     if isinstance(origin, Revision):
         from .git import GitFiles
 
         return GitFiles(origin)
+    if isinstance(origin, Sent):
+        from .sent import SentFiles
+
+        return SentFiles(origin)
     return Folder(origin)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import tree_sitter
 
-from .bdd import FALSE, TRUE
+from ..bdd import FALSE, TRUE
 from .macros import Argument, arguments
 from .mask import FREE
 from .parse import closing

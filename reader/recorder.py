@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from ..bdd import FALSE, TRUE, Bdd
 from ..spec.program import FALSE as NEVER
 from ..spec.program import Atom, Cube, Event, Gap, Guard, Source
-from .bdd import FALSE, TRUE, Bdd
 
 MAX_CUBES = 8
 MAX_SUM = 24

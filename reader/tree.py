@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .files import Files, Folder, Origin, Overlaid, Revision, Signature, files_of
+from .files import Files, Module, Overlaid, Root, Signature, files_of
 from .source import Definition, Macro, SourceFile
 
 if TYPE_CHECKING:
@@ -59,16 +59,16 @@ class Tree:
     """
 
     def __init__(
-        self, root: Origin, module: Path | None = None, overlay: Mapping[str, str | None] | None = None
+        self, root: Root, module: Module = None, overlay: Mapping[str, str | None] | None = None
     ) -> None:
-        self.root = root if isinstance(root, Revision) else root.resolve()
-        self.module = module.resolve() if module is not None else None
+        self.root = root.resolve() if isinstance(root, Path) else root
+        self.module = module.resolve() if isinstance(module, Path) else module
         self.searched: Searched = {}
         """Where operations tables were looked for (`reader/search.py`)."""
         self.files = files_of(root)
         if overlay:
             self.files = Overlaid(self.files, overlay)
-        self._module: Files | None = Folder(module) if module is not None else None
+        self._module: Files | None = files_of(module) if module is not None else None
         self._cache: dict[str, SourceFile | None] = {}
         self._signatures: dict[str, Signature] = {}
         self._listing: dict[str, tuple[str, ...]] = {}
@@ -144,7 +144,10 @@ class Tree:
         """Paths of the files in `folder` of the tree, or of the module (and below it, if `deep`), that end
         in one of `suffixes`, sorted."""
         where, depth = "module" if module else "tree", "deep" if deep else "flat"
-        key = f"{where}|{depth}|{','.join(suffixes)}|{folder}"
+        return self.list_of(f"{where}|{depth}|{','.join(suffixes)}|{folder}")
+
+    def list_of(self, key: str) -> tuple[str, ...]:
+        """The same by the key that it has in `Consulted.listings`."""
         if key not in self._listing:
             self._listing[key] = self.listed(key)
         return self._listing[key]

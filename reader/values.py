@@ -1,6 +1,6 @@
 """Abstract values of C expressions.
 
-A value that depends on the path is a `Multi`: alternatives, each under a condition of `reader/bdd.py`.
+A value that depends on the path is a `Multi`: alternatives, each under a condition (`dentryproof/bdd.py`).
 """
 
 from __future__ import annotations

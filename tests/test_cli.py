@@ -12,12 +12,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 from sample_report import DEBUG, NOT_APPLICABLE, PROVED, UNKNOWN, VIOLATED, report
 
 from dentryproof import __version__
 from dentryproof.commands import main as cli
+from dentryproof.commands.formats import FORMS
 from dentryproof.errors import InputError, InternalError
 from dentryproof.proofs.names import unknown
 from dentryproof.proofs.pool import Limits
@@ -542,6 +544,24 @@ def test_the_help_names_every_option_of_the_specified_command_line(
         *(f"prove {name}" for name in cli.COMMANDS),
     ):
         assert option in shown, option
+
+
+def test_help_fits_a_window_and_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 50 and max(map(len, lines)) <= 80
+    words = set("\n".join(lines).replace("/", " ").replace(",", " ").split())
+    every = [n for p in cli.prove.params if isinstance(p, click.Option) for n in p.opts]
+    assert len(every) > 30 and not set(every) - words
+    assert {"Examples:", *cli.COMMANDS, *FORMS} <= {w.rstrip(".") for w in words | set(lines)}
+
+
+def test_the_full_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help-all"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for param in cli.prove.params:
+        if isinstance(param, click.Option):
+            assert param.help and " ".join(param.help.split()) in said, param.name
 
 
 def test_short_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from dentryproof.bdd import TooLarge
 from dentryproof.commands.main import main
 from dentryproof.errors import InputError, UsageError
 from dentryproof.proofs.engine import Request, run
 from dentryproof.proofs.verdict import Report, Verdict, clause_verdicts
-from dentryproof.reader.bdd import TooLarge
 from dentryproof.reader.execute import MAX_FOLLOWED
 from dentryproof.reader.recorder import Recorder
 from dentryproof.spec.program import Event

@@ -17,7 +17,7 @@ from test_cli import one_line
 from toys import TREE, edit, small_tree
 
 from dentryproof.commands.main import main
-from dentryproof.proofs import gather
+from dentryproof.proofs import schedule
 from dentryproof.proofs.history import _decided, _state, _turns
 from dentryproof.proofs.timeline import Turn
 from dentryproof.proofs.verdict import Result, Verdict
@@ -96,13 +96,13 @@ def document(capsys: pytest.CaptureFixture[str], repo: Repo, *args: str) -> dict
 
 def forbid_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run fail that has anything left for workers to do."""
-    real = gather.distribute
+    real = schedule.distribute
 
     def watched(tasks: Sequence[Any], *rest: Any) -> Any:
         assert not tasks, "a worker was asked"
         return real(tasks, *rest)
 
-    monkeypatch.setattr(gather, "distribute", watched)
+    monkeypatch.setattr(schedule, "distribute", watched)
 
 
 def turns(found: dict[str, Any], clause: str = DELAY) -> list[tuple[str, str]]:

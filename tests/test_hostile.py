@@ -647,9 +647,9 @@ def test_an_error_shows_what_it_is_about(arguments: list[str], capsys: pytest.Ca
 STUB = """
 import sys
 sys.path.insert(0, {tests!r})
-from dentryproof.proofs import gather
+from dentryproof.proofs import schedule
 from dentryproof.commands.main import main
-gather.ANSWER = "unit_answers:{how}"
+schedule.ANSWER = "unit_answers:{how}"
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -221,7 +221,8 @@ def test_the_page_is_valid_and_asks_for_nothing() -> None:
 
 def test_what_a_proof_can_be_checked_with_is_named() -> None:
     opinions = (Opinion("z3", "unsat"), Opinion("cvc5", "", "gave up"))
-    certified = replace(PROVED, certificate="c/7.lrat", script="s/7.smt2", cross_check=opinions)
+    exported = (("smt2", "s/7.smt2"),)
+    certified = replace(PROVED, certificate="c/7.lrat", exported=exported, cross_check=opinions)
     text = page(report(certified, replace(UNKNOWN, uncertified="it is unknown")))
     for said in ("c/7.lrat", "s/7.smt2", "z3: unsat", "cvc5: gave up", "none: it is unknown"):
         assert said in text, said

@@ -17,7 +17,7 @@ from toys import edit, small_tree
 
 from dentryproof.commands.main import main
 from dentryproof.errors import InternalError, UsageError
-from dentryproof.proofs import gather
+from dentryproof.proofs import schedule
 from dentryproof.proofs.cache import edition
 from dentryproof.proofs.engine import Request, extract_models, list_tables, run
 from dentryproof.proofs.pool import Limits
@@ -230,7 +230,7 @@ def test_a_cache_that_cannot_be_written_is_a_note(
 
 
 def broken(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    monkeypatch.setattr(gather, "ANSWER", f"unit_answers:{how}")
+    monkeypatch.setattr(schedule, "ANSWER", f"unit_answers:{how}")
 
 
 def results_of(report: Report, filesystem: str) -> list[Result]:
@@ -364,9 +364,9 @@ def test_a_run_that_was_killed_is_gone_on_with(root: Path, tmp_path: Path, sent:
 INTERRUPTED = """
 import sys
 sys.path.insert(0, {tests!r})
-from dentryproof.proofs import gather
+from dentryproof.proofs import schedule
 from dentryproof.commands.main import main
-gather.ANSWER = "unit_answers:interrupts"
+schedule.ANSWER = "unit_answers:interrupts"
 sys.exit(main(sys.argv[1:]))
 """
 

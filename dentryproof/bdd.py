@@ -127,10 +127,14 @@ class Bdd:
 
     A conjunction (or disjunction) that needs more than `budget` new nodes is replaced by what
     ``instead(a, b, conjunction)`` returns, with that budget lifted: a condition that is true whenever it is.
+    With a budget of `limit` no condition is replaced.
     """
 
     def __init__(
-        self, instead: Callable[[int, int, bool], int], limit: int = 1_200_000, budget: int = 100
+        self,
+        instead: Callable[[int, int, bool], int] = _refuse,
+        limit: int = 1_200_000,
+        budget: int = 100,
     ) -> None:
         self.limit = limit
         self.budget = budget
@@ -229,6 +233,32 @@ class Bdd:
                 variables.add(self._nodes[current][0])
                 todo.extend(self._nodes[current][1:])
         return variables
+
+    def exists(self, a: int, variables: frozenset[int]) -> int:
+        """That `a` can be made true by some choice of `variables`."""
+        memo: dict[int, int] = {FALSE: FALSE, TRUE: TRUE}
+
+        def without(a: int) -> int:
+            found = memo.get(a)
+            if found is None:
+                var, low, high = self._nodes[a]
+                below, above = without(low), without(high)
+                if var in variables:
+                    found = self.disjoin(below, above)
+                elif below == low and above == high:
+                    found = a
+                else:
+                    v = self.variable(var)
+                    found = self.disjoin(self.conjoin(self.negate(v), below), self.conjoin(v, above))
+                memo[a] = found
+            return found
+
+        return without(a)
+
+    def where(self, a: int, var: int, value: bool) -> int:
+        """`a` once `var` has that value."""
+        v = self.variable(var)
+        return self.exists(self.conjoin(a, v if value else self.negate(v)), frozenset({var}))
 
     def implied(self, a: int) -> list[tuple[int, bool]]:
         """The literals that `a` implies, by variable; none for FALSE."""
