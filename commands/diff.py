@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @options.module
 @options.kernel
 @options.clauses
+@options.repair
 @options.memory_model
 @options.reading
 @click.option(
@@ -58,6 +59,7 @@ def diff(
     output: Path | None,
     quiet: bool,
     clauses: tuple[str, ...],
+    repair: bool,
     **asked: Any,
 ) -> int:
     """Prove what a change can affect, before and after it, and print what turned.
@@ -74,6 +76,10 @@ def diff(
         from ..proofs.names import select
 
         asked["clauses"] = select("clause", clauses, clause_ids())
+    if repair:
+        from ..proofs.request import Exports
+
+        asked["exports"] = Exports(repair=True)
     if git is not None:
         if linux is not None or patch is not None:
             raise UsageError("--git compares two commits: it goes with neither --linux nor --patch")

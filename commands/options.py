@@ -82,6 +82,11 @@ def several(*options: Callable[[Function], Function]) -> Callable[[Function], Fu
     return decorate
 
 
+repair = click.option(
+    "--repair",
+    is_flag=True,
+    help="For each violation the smallest set of changes, from a list, under which the clause is proved.",
+)
 config = several(
     click.option(
         "--no-config",

@@ -51,7 +51,10 @@ STATUSES = (
 GROUPS = (
     ("What is read", ("linux", "git", "rev", "module", "models", "kernel")),
     ("What of it", ("everything", "listing", "clauses")),
-    ("How it is decided", ("solver", "timeout", "cross_check", "certificates", "export")),
+    (
+        "How it is decided",
+        ("solver", "memory_model", "timeout", "cross_check", "certificates", "exported", "repair"),
+    ),
     ("Who does it", ("jobs", "scheduler", "read_timeout", "memory", "cache_dir", "no_cache")),
     ("What is printed", ("form", "outputs", "source_url", "statistics", "quiet", "verbose")),
     ("What fails", ("baseline", "update_baseline")),
@@ -222,6 +225,7 @@ def _helper(name: str, text: Callable[[click.Context], str], said: str) -> Calla
     is_flag=True,
     help="Ask z3, cvc5 and a SAT solver. If they disagree, that is an internal error.",
 )
+@options.repair
 @options.memory_model
 @options.reading
 @click.option(
@@ -278,6 +282,7 @@ def prove(
     certificates: Path | None,
     exported: tuple[tuple[str, Path], ...],
     cross_check: bool,
+    repair: bool,
     form: str,
     outputs: tuple[Target, ...],
     source_url: str,
@@ -318,8 +323,8 @@ def prove(
         **reading,
     }
     if listing:
-        if certificates or exported or cross_check:
-            raise UsageError("--list proves nothing that could be certified, exported or checked")
+        if certificates or exported or cross_check or repair:
+            raise UsageError("--list proves nothing that could be certified, exported, checked or repaired")
         if baseline or form not in LISTED or any(t.form for t in outputs):
             raise UsageError("--list prints text or json and compares nothing")
         return _list(asked, form, targets[0].path, quiet)
@@ -329,14 +334,14 @@ def prove(
 
         asked["clauses"] = select("clause", clauses, clause_ids())
     asked |= {"solver": solver, "timeout": timeout}
-    if certificates or exported or cross_check:
-        asked["exports"] = _exports(certificates, exported, cross_check)
+    if certificates or exported or cross_check or repair:
+        asked["exports"] = _exports(certificates, exported, cross_check, repair)
     style = Style(quiet=quiet, verbose=verbose, statistics=statistics, source_url=source_url)
     return _prove(asked, targets, style, _Against(baseline, update_baseline) if baseline else None)
 
 
 def _exports(
-    certificates: Path | None, exported: tuple[tuple[str, Path], ...], cross_check: bool
+    certificates: Path | None, exported: tuple[tuple[str, Path], ...], cross_check: bool, repair: bool
 ) -> Exports:
     """What to make of each obligation. Workers have the folders by their full names."""
     from ..proofs.request import Exports
@@ -350,7 +355,7 @@ def _exports(
         raise UsageError("--export: each form goes to one folder")
     if len(set(folders)) < len(folders):
         raise UsageError("--export: two forms cannot both go to one folder")
-    return Exports(folder, scripts, cross_check)
+    return Exports(folder, scripts, cross_check, repair)
 
 
 LISTED = ("text", "json")

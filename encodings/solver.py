@@ -109,6 +109,28 @@ def solve(
     )
 
 
+class Questions:
+    """One set of constraints and a goal, asked about under one set of assumptions after the other. Context
+    manager; the solver is z3, which keeps what it learnt."""
+
+    def __init__(self, constraints: Sequence[Constraint], goal: FNode, env: Environment) -> None:
+        self._session = _Session(env, "z3", None)
+        self._formulas = [goal, *(c.formula for c in constraints)]
+        self._session.assume(self._formulas)
+
+    def __enter__(self) -> Questions:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.__exit__()
+
+    def ask(self, assumptions: Sequence[FNode], timeout: float | None = None) -> Outcome:
+        """Whether there is such a trace in which all of these literals hold; `timeout` is in seconds."""
+        started = time.monotonic()
+        self._session.deadline = None if timeout is None else started + timeout
+        return self._session.asked(self._formulas, assumptions)
+
+
 def decode(encoding: Encoding, model: Model) -> Trace:
     """The trace that `model`, of all constraints of `encoding`, describes."""
     executed = [s for s in encoding.steps if model.true(encoding.executed(s))]
@@ -181,6 +203,17 @@ class _Session:
             core, minimal = self._shrink(constraints, literals)
             return Outcome(status, core=core, minimal=minimal)
         return Outcome(status, reason)
+
+    def assume(self, formulas: Sequence[FNode]) -> None:
+        """Assert what holds whatever is asked."""
+        for formula in formulas:
+            self._solver.add_assertion(formula)
+
+    def asked(self, formulas: Sequence[FNode], assumptions: Sequence[FNode]) -> Outcome:
+        """Decide what was asserted, and find a model of `formulas`, under assumptions."""
+        status, reason = self._check(list(assumptions))
+        model = self._model([*formulas, *assumptions]) if status == "sat" else None
+        return Outcome(status, reason, model)
 
     def _options(self) -> dict[str, Any]:
         left = self._milliseconds()

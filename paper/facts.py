@@ -53,6 +53,10 @@ def facts(root: Path, note: Note) -> dict[str, Any]:
         "mutation": _mutation(root / "bench" / "mutation.tsv", root / "tests" / "expected"),
         "timing": _recorded(root / "bench" / "results" / "commands.json"),
         "solvers": _recorded(root / "bench" / "results" / "solvers.json"),
+        "memory": _memory(_recorded(root / "bench" / "results" / "memory_models.json")),
+        "litmus": _litmus(_recorded(root / "bench" / "results" / "litmus.json")),
+        "scaling": _scaling(_recorded(root / "bench" / "results" / "scaling.json")),
+        "peers": _recorded(root / "bench" / "results" / "peers.json"),
         "certificates": _recorded(root / "bench" / "results" / "certificates.json"),
         "autofs_picture": Raw(tikz(trace_picture(autofs.trace, "autofs", autofs.summary))),
         "autofs_caption": autofs.summary,
@@ -156,6 +160,59 @@ def _mutation(path: Path, read: Path) -> dict[str, Any] | None:
 
 OUTCOMES = ("mutants", "killed", "unknown", "masked", "equivalent", "explained", "survived")
 """The columns of numbers of bench/mutation.tsv."""
+
+
+def _memory(recorded: Any) -> dict[str, Any] | None:
+    """How many obligations are proved, or broken, under both memory models, and how many under one alone."""
+    if recorded is None:
+        return None
+    found: dict[str, Any] = dict(recorded)
+    for one in found["kernels"]:
+        said = {(v["lkmm"], v["sc"]): v["obligations"] for v in one["verdicts"]}
+        one["proved"], one["broken"] = said.get(("proved", "proved"), 0), said.get(("broken", "broken"), 0)
+        one["differ"] = one["obligations"] - one["proved"] - one["broken"]
+        one["ms"] = {row["name"]: row["median"] for row in one["rows"]}
+    return found
+
+
+def _litmus(recorded: Any) -> dict[str, Any] | None:
+    """Agreement with the results that litmus tests state, by folder, and why others are not answered."""
+    if recorded is None:
+        return None
+    rows: dict[str, dict[str, Any]] = {}
+    reasons: Counter[str] = Counter()
+    for row in recorded["rows"]:
+        counts = row["agreement"]
+        stated = row["tests"] - counts.get("not stated", 0) - counts.get("undecided", 0)
+        first = {"folder": row["folder"], "tests": row["tests"], "stated": stated}
+        own = rows.setdefault(row["folder"], first)
+        own[row["memory_model"]] = counts.get("agrees", 0)
+        if row["memory_model"] == "lkmm":
+            own |= {"differs": counts.get("differs", 0), "races": counts.get("forgiven", 0)}
+            reasons.update(row["reasons"])
+    kept = [r for r in rows.values() if r["stated"]]
+    return {
+        "rows": kept,
+        "tests": sum(r["tests"] for r in rows.values()),
+        "stated": sum(r["stated"] for r in kept),
+        "agree": sum(r["lkmm"] for r in kept),
+        "agree_sc": sum(r["sc"] for r in kept),
+        "races": sum(r["races"] for r in kept),
+        "differ": sum(r["differs"] for r in kept),
+        "reasons": reasons.most_common(),
+    }
+
+
+def _scaling(recorded: Any) -> dict[str, Any] | None:
+    """Curves by series, of scenarios that are proved, as coordinates for a plot."""
+    if recorded is None:
+        return None
+    plots: dict[str, list[dict[str, Any]]] = {}
+    for curve in recorded["curves"]:
+        if curve["answer"] == "proved":
+            points = " ".join(f"({size},{seconds})" for size, seconds in curve["points"])
+            plots.setdefault(curve["series"], []).append(curve | {"points": Raw(points)})
+    return {**recorded, "plots": plots}
 
 
 def _recorded(path: Path) -> Any:

@@ -115,6 +115,8 @@ def _result(number: int, r: Result, link: Link) -> dict[str, Any]:
         "summary": _shown(r.summary),
         "reason": _shown(r.reason) if r.reason != r.summary else "",
         "fix": _shown(r.fix),
+        "repair": _shown(r.repair.sentence) if r.repair is not None else "",
+        "diff": _shown(r.repair.diff) if r.repair is not None else "",
         "held": _shown(held(r.trace)) if r.trace else "",
         "core": [_shown(c) for c in r.core],
         "assumptions": [_shown(a) for a in r.assumptions],

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..errors import UsageError
 from .baseline import compare, of
 from .engine import run, side_check, the_kernel
-from .request import Request
+from .request import NOTHING, Request
 from .verdict import Report
 
 
@@ -21,7 +21,7 @@ def difference(before: Request, after: Request, changed: frozenset[str], name: s
     checks = [side_check(r, the_kernel(r)) for r in (before, after)]
     sides = [(c.differences, c.absent) if c else None for c in checks]
     narrow = changed if sides[0] == sides[1] and the_kernel(before) == the_kernel(after) else None
-    old, new = _both(replace(before, changed=narrow), replace(after, changed=narrow))
+    old, new = _both(replace(before, changed=narrow, exports=NOTHING), replace(after, changed=narrow))
     return old, replace(new, comparison=compare(of(old.results), new.results, name, whole=True))
 
 

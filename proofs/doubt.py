@@ -68,6 +68,7 @@ def doubted(result: Result, check: SideCheck, kernel: str) -> Result:
             witness="",
             witness_trace=(),
             certificate="",
+            repair=None,
         )
     missing = [path for path, about in check.absent if rests.intersection(about)]
     assumed = tuple(

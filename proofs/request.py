@@ -20,18 +20,25 @@ Progress = Callable[[int, int, tuple[str, ...]], None]
 
 @dataclass(frozen=True, slots=True)
 class Exports:
-    """What is to be made of each obligation beside its verdict.
+    """What is to be made of obligations beside their verdicts.
 
     certificates  the folder for certificates of proofs
     scripts       by form (`proofs/export.py`), the folder for obligations in it
     cross_check   whether other solvers are asked as well
+    repair        whether what mends a violation is looked for
     """
 
     certificates: Path | None = None
     scripts: tuple[tuple[str, Path], ...] = ()
     cross_check: bool = False
+    repair: bool = False
 
     def __bool__(self) -> bool:
+        return self.evidence or self.repair
+
+    @property
+    def evidence(self) -> bool:
+        """Whether something is to be made of each obligation."""
         return self.certificates is not None or bool(self.scripts) or self.cross_check
 
     @property

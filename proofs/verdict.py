@@ -55,6 +55,35 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """One change of a repair, in words, and where it is made; `kind` is ``delay``, ``move``, ``once``,
+    ``test``, ``drop``, ``lock`` or ``bail``."""
+
+    kind: str
+    text: str
+    file: str = ""
+    line: int = 0
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """The smallest set of changes from the list under which a violated obligation is proved, and no other
+    verdict is worse: the changed program was proved again. Without `edits` none was found, and `reason` says
+    why. `diff` is the change as a unified diff, where it is local; then the patched source was proved."""
+
+    edits: tuple[Edit, ...] = ()
+    diff: str = field(default="", metadata={"lines": True})
+    reason: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The changes, or that there are none, in one sentence."""
+        made = "; and ".join(e.text for e in self.edits)
+        return made or f"no repair from the list was found: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One decided obligation: a clause for one table, one object and one pair (or one) of callbacks."""
 
@@ -88,6 +117,8 @@ class Result:
     """By form, why there is none."""
     cross_check: tuple[Opinion, ...] = ()
     """What every solver says, if that was asked for."""
+    repair: Repair | None = None
+    """What mends a violated result, if that was asked for."""
     seconds: float = 0.0
 
     @property

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .decide import Decisions
     from .evidence import Evidence
     from .obligation import Obligation
+    from .repair import Repairs
 
 _UNKEPT = 1.0
 """Results of so many seconds' work at most are lost with a worker that is cut off."""
@@ -38,6 +39,8 @@ _TREES = 4
 """A process keeps what it read of so many trees."""
 SOLVES = 12
 """Deciding an obligation asks the solver at most so often."""
+REPAIRING = 600.0
+"""Processor seconds that one repair may take, reading the patched source included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +254,7 @@ def answer(task: Task, tree: Tree | None) -> Iterator[Message]:
     with closing(Maker(task)) as maker:
         for head, model, _ in read:
             if task.means(head.names, head.table):
-                for message in _decide(task, store, head, model, maker):
+                for message in _decide(task, store, head, model, maker, tree):
                     yield message
                     if isinstance(message, Decided) and _is_enough(task, message):
                         return
@@ -364,12 +367,23 @@ class Maker:
     """Makes results of obligations, and what else the task wants of them. Close it."""
 
     def __init__(self, task: Task) -> None:
-        self._decisions = _decisions(task)
+        self._task, self._decisions = task, _decisions(task)
         self._evidence: Evidence | None = None
-        if task.exports:
+        if task.exports.evidence:
             from .evidence import Evidence
 
             self._evidence = Evidence(task.exports, task.solver, task.timeout)
+
+    def repairs(self, model: Model, tree: Tree | None) -> Repairs:
+        """What looks for repairs of a model's violations; of a tree's source, if it comes from one."""
+        from .repair import Repairs
+
+        rewriter = None
+        if tree is not None and isinstance(self._task.source, UnitName):
+            from .rewrite import Rewriter
+
+            rewriter = Rewriter(tree, self._task.source, self._task.kernel)
+        return Repairs(model, vfs(self._task.kernel), self._decisions, rewriter)
 
     def result(self, obligation: Obligation) -> Result:
         """The result of one obligation."""
@@ -384,7 +398,9 @@ class Maker:
             self._evidence.close()
 
 
-def _decide(task: Task, store: Cache | None, head: Head, model: Model, maker: Maker) -> Iterator[Message]:
+def _decide(
+    task: Task, store: Cache | None, head: Head, model: Model, maker: Maker, tree: Tree | None
+) -> Iterator[Message]:
     """The results of every clause for one table, those first that are known. What is exported is made anew,
     and its results are not kept."""
     store = None if task.exports else store
@@ -392,18 +408,40 @@ def _decide(task: Task, store: Cache | None, head: Head, model: Model, maker: Ma
     missing = [c for c in task.clauses if c not in found]
     yield from (Decided(head.model, name, found[name]) for name in task.clauses if name in found)
     kept = time.monotonic()
+    repairs: Repairs | None = None
     for name in missing:
-        results = []
+        results: list[Result] = []
         for result in _results(task, model, name, maker):
             if isinstance(result, Phase):
                 yield result
             else:
                 results.append(result)
+        if task.exports.repair and any(r.verdict is Verdict.VIOLATED for r in results):
+            repairs = repairs or maker.repairs(model, tree)
+            for message in _repaired(repairs, results):
+                if isinstance(message, Phase):
+                    yield message
+                else:
+                    results = message
         found[name] = tuple(results)
         if store is not None and (name == missing[-1] or time.monotonic() - kept > _UNKEPT):
             _keep_results(task, store, head.model, found)
             kept = time.monotonic()
         yield Decided(head.model, name, found[name])
+
+
+def _repaired(repairs: Repairs, results: list[Result]) -> Iterator[Phase | list[Result]]:
+    """The results, at last, with what mends those that are violated."""
+    if not repairs.before:
+        for _ in repairs.prepare():
+            yield Phase("proving what a repair must keep")
+    found = []
+    for result in results:
+        if result.verdict is Verdict.VIOLATED:
+            yield Phase(f"looking for a repair ({result.clause})", REPAIRING)
+            result = replace(result, repair=repairs.of(result).repair)
+        found.append(result)
+    yield found
 
 
 def _results(task: Task, model: Model, name: str, maker: Maker) -> Iterator[Result | Phase]:

@@ -86,6 +86,11 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def _visible_lines(text: str) -> str:
+    """As `visible`, of several lines: line feeds and tabs stay."""
+    return "\n".join("\t".join(map(visible, line.split("\t"))) for line in text.split("\n"))
+
+
 def all_visible(answer: Answer) -> Answer:
     """An answer, or a tuple, set or dictionary in one, with each of its strings made `visible`."""
     found: Any = answer
@@ -97,6 +102,7 @@ def all_visible(answer: Answer) -> Answer:
         found = {all_visible(k): all_visible(v) for k, v in found.items()}
     elif is_dataclass(found) and not isinstance(found, type):
         old = {f.name: getattr(found, f.name) for f in fields(found)}
-        new = {name: all_visible(value) for name, value in old.items()}
+        lines = {f.name for f in fields(found) if f.metadata.get("lines")}
+        new = {n: _visible_lines(v) if n in lines else all_visible(v) for n, v in old.items()}
         found = replace(found, **new) if new != old else found
     return found  # type: ignore[no-any-return]

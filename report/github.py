@@ -27,6 +27,8 @@ def _line(report: Report, result: Result) -> str:
     places = {"file": at.file, "line": str(at.line) if at.line else "", "title": title}
     properties = ",".join(f"{k}={_property(v)}" for k, v in places.items() if v)
     fix = f". Smallest fix: {result.fix}" if result.fix else ""
+    if result.repair is not None and result.repair.edits:
+        fix = f". Repair, proved again: {result.repair.sentence}"
     return f"::{level} {properties}::{_data(one_line(result).rstrip('.') + fix)}."
 
 

@@ -16,6 +16,7 @@ from ..proofs.verdict import (
     Comparison,
     ContractAnswer,
     OverlapAnswer,
+    Repair,
     Report,
     Result,
     SideCheck,
@@ -168,6 +169,15 @@ def envelope() -> dict[str, Any]:
     return {"schema": SCHEMA, "tool": {"name": "dentryproof", "version": __version__}}
 
 
+def _repair(repair: Repair) -> dict[str, Any]:
+    return {
+        "changes": [asdict(e) for e in repair.edits],
+        "sentence": repair.sentence,
+        "diff": repair.diff,
+        "reason": repair.reason,
+    }
+
+
 def result_document(r: Result) -> dict[str, Any]:
     """One result as plain data."""
     return {
@@ -190,4 +200,4 @@ def result_document(r: Result) -> dict[str, Any]:
         "witness_trace": [asdict(s) for s in r.witness_trace],
         "certificate": r.certificate,
         "cross_check": [asdict(o) for o in r.cross_check],
-    }
+    } | ({} if r.repair is None else {"repair": _repair(r.repair)})

@@ -8,11 +8,12 @@ proved or not applicable is no result: code scanning shows every result as an al
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 from urllib.parse import quote
 
 from .. import __version__
-from ..proofs.verdict import Report, Result, TraceStep, Verdict
+from ..proofs.verdict import Repair, Report, Result, TraceStep, Verdict
 from .trace import words
 from .where import where
 
@@ -89,9 +90,30 @@ def _result(report: Report, result: Result, index: dict[str, int]) -> dict[str, 
         found["locations"] = [_location(at.file, at.line, at.function)]
     if result.trace:
         found["codeFlows"] = [_code_flow(result)]
+    if result.repair is not None and result.repair.diff:
+        found["fixes"] = [_fix(result.repair)]
     if report.comparison is not None:
         found["baselineState"] = "unchanged" if result.key in report.comparison.known else "new"
     return found
+
+
+_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+\d+(?:,\d+)? @@")
+
+
+def _fix(repair: Repair) -> dict[str, Any]:
+    """The diff as replacements of whole lines, one a hunk."""
+    changes: list[dict[str, Any]] = []
+    for line in repair.diff.split("\n"):
+        hunk = _HUNK.match(line)
+        if line.startswith("--- a/"):
+            changes.append({"artifactLocation": _artifact(line.removeprefix("--- a/")), "replacements": []})
+        elif hunk is not None:
+            start, count = int(hunk.group(1)), int(hunk.group(2) or 1)
+            region = {"startLine": start, "startColumn": 1, "endLine": start + count, "endColumn": 1}
+            changes[-1]["replacements"].append({"deletedRegion": region, "insertedContent": {"text": ""}})
+        elif line[:1] in ("+", " ") and not line.startswith("+++ "):
+            changes[-1]["replacements"][-1]["insertedContent"]["text"] += line[1:] + "\n"
+    return {"description": {"text": repair.sentence}, "artifactChanges": changes}
 
 
 def _message(result: Result) -> str:
@@ -101,6 +123,8 @@ def _message(result: Result) -> str:
         return f"unknown: {head}: {result.reason}"
     only = " (debug build only)" if result.debug_only else ""
     fix = f" Smallest fix: {result.fix}." if result.fix else ""
+    if result.repair is not None and result.repair.edits:
+        fix = f" Repair, proved again: {result.repair.sentence}."
     return f"{head}: {(result.summary or result.reason).rstrip('.')}{only}.{fix}"
 
 
@@ -126,11 +150,14 @@ def _flow_location(order: int, step: TraceStep) -> dict[str, Any]:
     }
 
 
+def _artifact(file: str) -> dict[str, str]:
+    return {"uri": quote(file.encode("utf-8", "surrogateescape"), safe="/"), "uriBaseId": ROOT}
+
+
 def _location(file: str, line: int, function: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if file:
-        uri = quote(file.encode("utf-8", "surrogateescape"), safe="/")
-        found["physicalLocation"] = {"artifactLocation": {"uri": uri, "uriBaseId": ROOT}}
+        found["physicalLocation"] = {"artifactLocation": _artifact(file)}
         if line > 0:
             found["physicalLocation"]["region"] = {"startLine": line}
     if function:

@@ -14,6 +14,7 @@ from ..proofs.verdict import (
     ClauseVerdict,
     Comparison,
     Opinion,
+    Repair,
     Report,
     Result,
     Verdict,
@@ -96,7 +97,11 @@ def block(result: Result, width: int, paint: Paint, detail: Detail = Detail.NORM
         lines += ["", *draw(result.trace, width, paint), ""]
         lines += _paragraph(result.summary, width)
         lines += _paragraph(held(result.trace), width)
-        lines += _paragraph(f"Fix: {result.fix}" if result.fix else "", width)
+        # A debug print that is left out is less of a change than any in the list of repairs.
+        mended = result.repair is not None and bool(result.repair.edits) and not result.debug_only
+        lines += _paragraph(f"Fix: {result.fix}" if result.fix and not mended else "", width)
+        if result.repair is not None:
+            lines += _repair(result.repair, width)
     else:
         lines += _named("reason", [result.reason], width)
         lines += _named("holds by", result.core, width)
@@ -107,6 +112,16 @@ def block(result: Result, width: int, paint: Paint, detail: Detail = Detail.NORM
         lines += _named("not vacuous", [result.witness], width)
         lines += _named("cross-checked", [_opinion(o) for o in result.cross_check], width)
     return lines
+
+
+def _repair(repair: Repair, width: int) -> list[str]:
+    """What mends the violation: a sentence, and the diff as it is, for git apply."""
+    if not repair.edits:
+        return _paragraph(f"Repair: {repair.sentence}", width)
+    said = _paragraph(f"Repair: {repair.sentence}", width)
+    if not repair.diff:
+        return [*said, "  (the changed callback programs were proved)"]
+    return [*said, "  (the patched source was read and proved)", "", *repair.diff.rstrip("\n").split("\n")]
 
 
 def _opinion(opinion: Opinion) -> str:

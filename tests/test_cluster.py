@@ -28,6 +28,7 @@ from dentryproof.proofs import remote
 from dentryproof.proofs.cluster import Cluster
 from dentryproof.proofs.engine import Request, run
 from dentryproof.proofs.pool import USUAL, Limits
+from dentryproof.proofs.request import Exports
 from dentryproof.proofs.verdict import Report, Result, Verdict
 from dentryproof.reader.files import Sent, files_of
 from dentryproof.reader.sent import LackingError
@@ -74,6 +75,15 @@ def verdicts(report: Report) -> list[Result]:
 
 def _plain(result: Result) -> Result:
     return replace(result, reason="", summary="", witness="", fix="")
+
+
+def test_a_cluster_repairs_what_this_machine_repairs(workers: LocalCluster, root: Path) -> None:
+    exports = Exports(repair=True)
+    there = ask(workers.scheduler_address, root, "plainfree", exports=exports)
+    here = run(Request(("plainfree",), linux=root, exports=exports))
+    mended = [r.repair for r in here.results if r.repair is not None]
+    assert mended and mended[0].diff
+    assert [r.repair for r in there.results if r.repair is not None] == mended
 
 
 def test_a_cluster_says_what_this_machine_says(workers: LocalCluster, root: Path, here: Report) -> None:

@@ -183,6 +183,7 @@ void *kmalloc(size_t size, gfp_t flags);
 void *kzalloc(size_t size, gfp_t flags);
 void kfree(const void *pointer);
 void kvfree(const void *pointer);
+void vfree(const void *pointer);
 void kmem_cache_free(struct kmem_cache *cache, void *pointer);
 void free_inode_nonrcu(struct inode *inode);
 void stub_free_later(const void *pointer);

@@ -287,6 +287,11 @@ void kvfree(const void *pointer)
 	step("free", HERE, pointer, "");
 	sleep_here(HERE);
 }
+void vfree(const void *pointer)
+{
+	step("free", HERE, pointer, "");
+	sleep_here(HERE);
+}
 void kmem_cache_free(struct kmem_cache *cache, void *pointer) { (void)cache; step("free", HERE, pointer, ""); }
 void free_inode_nonrcu(struct inode *inode) { step("free", HERE, inode, ""); }
 void stub_free_kfree(void *variable)
