@@ -1,9 +1,10 @@
 """Times whole commands, cold processes, several runs; prints median, spread and peak memory of each.
 
-    python bench/run.py [--runs N] [--all] [--json FILE] [TREE...]
+    python bench/run.py [--runs N] [--all] [--only TEXT] [--json FILE] [TREE...]
 
 Without trees, only what runs from the models. Each command runs without the cache, and again with a cache
-that a run before filled. Memory is that of all processes of the command together, sampled (Linux only). The
+that a run before filled. With ``--only``, commands whose title ends so are timed, and replace their rows in
+FILE. Memory is that of all processes of the command together, sampled (Linux only). The
 figures are for reading, nothing asserts them.
 """
 
@@ -86,18 +87,26 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.add_argument("--all", action="store_true", help="whole trees as well")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only commands whose title ends so")
     parser.add_argument("trees", nargs="*", type=Path)
     options = parser.parse_args()
     print(f"{'command':60} {'median s':>9} {'min':>7} {'max':>7} {'peak MB':>8}")
     for title, arguments in {"prove --version": ["--version"], "prove overlap": ["overlap"]}.items():
-        show(title, [*PROVE, *arguments], options.runs)
+        if title.endswith(options.only):
+            show(title, [*PROVE, *arguments], options.runs)
     rows = []
     for title, arguments in commands(options.trees, options.all).items():
+        if not title.endswith(options.only):
+            continue
         with tempfile.TemporaryDirectory() as cache:
             once([*PROVE, *arguments, "--cache-dir", cache])
             cold = show(title, [*PROVE, *arguments, "--no-cache"], options.runs)
             again = show(f"{title}, again", [*PROVE, *arguments, "--cache-dir", cache], options.runs)
             rows.append({"command": title, **cold, "again": again["median"]})
+    if options.json and options.only and options.json.exists():
+        timed = {row["command"]: row for row in rows}
+        kept = json.loads(options.json.read_text(encoding="utf-8"))["rows"]
+        rows = [timed.pop(row["command"], row) for row in kept] + list(timed.values())
     if options.json:
         document = {
             "runs": options.runs,

@@ -24,12 +24,102 @@ class _OverBudget(Exception):
     pass
 
 
+_BITS = 24
+"""How many bits the number of a node takes, at most."""
+
+
 Literal = tuple[int, bool]
 """A variable and its polarity."""
 
 
 def _refuse(_a: int, _b: int, _conjunction: bool) -> int:
     raise _OverBudget
+
+
+def _operation(
+    bdd: Bdd,
+    nodes: list[tuple[int, int, int]],
+    unique: dict[tuple[int, int, int], int],
+    memo: dict[int, int],
+    zero: int,
+    unit: int,
+    negations: Callable[[int], int | None],
+) -> Callable[[int, int], int]:
+    """The conjunction of two conditions of `bdd`, or their disjunction: `zero` decides it, `unit` leaves it
+    to the other."""
+    get, known = memo.get, unique.get
+
+    def apply(a: int, b: int, key: int) -> int:
+        """For two that differ, neither a constant and not remembered under `key`."""
+        # Here most of the reader's time goes: what is simple is told before the call, nodes made in place.
+        va, la, ha = nodes[a]
+        vb, lb, hb = nodes[b]
+        if va < vb:
+            var, lb, hb = va, b, b
+        elif vb < va:
+            var, la, ha = vb, a, a
+        else:
+            var = va
+        if la == lb or lb == unit:
+            low = la
+        elif la == unit:
+            low = lb
+        elif la == zero or lb == zero:
+            low = zero
+        else:
+            inner = la << _BITS | lb if la < lb else lb << _BITS | la
+            found = get(inner)
+            low = apply(la, lb, inner) if found is None else found
+        if ha == hb or hb == unit:
+            high = ha
+        elif ha == unit:
+            high = hb
+        elif ha == zero or hb == zero:
+            high = zero
+        else:
+            inner = ha << _BITS | hb if ha < hb else hb << _BITS | ha
+            found = get(inner)
+            high = apply(ha, hb, inner) if found is None else found
+        if low == high:
+            memo[key] = low
+            return low
+        node = (var, low, high)
+        found = known(node)
+        if found is None:
+            found = len(nodes)
+            if found >= bdd.until:
+                raise bdd.full()
+            nodes.append(node)
+            unique[node] = found
+        memo[key] = found
+        return found
+
+    def operation(a: int, b: int) -> int:
+        if a == b or b == unit:
+            return a
+        if a == unit:
+            return b
+        if a == zero or b == zero or negations(a) == b:
+            return zero
+        key = a << _BITS | b if a < b else b << _BITS | a
+        found = get(key)
+        if found is not None:
+            return found
+        bdd.until = min(bdd.limit, len(nodes) + bdd.budget)
+        try:
+            return apply(a, b, key)
+        except _OverBudget:
+            bdd.until = bdd.limit
+            budget, bdd.budget = bdd.budget, bdd.limit
+            try:
+                found = memo[key] = bdd.instead(a, b, zero == FALSE)
+            finally:
+                bdd.budget = budget
+            return found
+        finally:
+            bdd.until = bdd.limit
+
+    return operation
 
 
 class Bdd:
@@ -49,12 +139,17 @@ class Bdd:
         self.limit = limit
         self.budget = budget
         self.instead = instead
-        self._until = limit
+        self.until = limit
         self._nodes: list[tuple[int, int, int]] = [(1 << 30, 0, 0), (1 << 30, 1, 1)]
         self._unique: dict[tuple[int, int, int], int] = {}
-        self._and: dict[tuple[int, int], int] = {}
-        self._or: dict[tuple[int, int], int] = {}
         self._not: dict[int, int] = {FALSE: TRUE, TRUE: FALSE}
+        self._large: dict[tuple[int, int], bool] = {}
+        self._both: dict[int, int] = {}
+        self._either: dict[int, int] = {}
+        self.conjoin = _operation(self, self._nodes, self._unique, self._both, FALSE, TRUE, self._not.get)
+        """a and b."""
+        self.disjoin = _operation(self, self._nodes, self._unique, self._either, TRUE, FALSE, self._not.get)
+        """a or b."""
         self._implied: dict[int, frozenset[Literal]] = {TRUE: frozenset()}
 
     def _node(self, var: int, low: int, high: int) -> int:
@@ -63,12 +158,22 @@ class Bdd:
         key = (var, low, high)
         found = self._unique.get(key)
         if found is None:
-            if len(self._nodes) >= self._until:
-                raise TooLarge if self._until >= self.limit else _OverBudget
+            if len(self._nodes) >= self.until:
+                raise self.full()
             found = len(self._nodes)
             self._nodes.append(key)
             self._unique[key] = found
         return found
+
+    def release(self) -> None:
+        """Let go of all conditions: what holds them refers to itself, and would be freed late."""
+        self._nodes.clear()
+        for table in (self._unique, self._both, self._either, self._not, self._large, self._implied):
+            table.clear()
+
+    def full(self) -> Exception:
+        """What to raise where there are as many nodes as there may be."""
+        return TooLarge() if self.until >= self.limit else _OverBudget()
 
     def variable(self, var: int) -> int:
         """The condition that variable `var` is true."""
@@ -93,95 +198,29 @@ class Bdd:
             self._not[found] = a
         return found
 
-    def conjoin(self, a: int, b: int) -> int:
-        """a and b."""
-        return self._bounded(a, b, self._and, FALSE, TRUE)
-
-    def disjoin(self, a: int, b: int) -> int:
-        """a or b."""
-        return self._bounded(a, b, self._or, TRUE, FALSE)
-
-    def _bounded(self, a: int, b: int, memo: dict[tuple[int, int], int], zero: int, unit: int) -> int:
-        if a == b or b == unit:
-            return a
-        if a == unit:
-            return b
-        if a == zero or b == zero:
-            return zero
-        if self._not.get(a) == b:
-            return zero
-        found = memo.get((a, b) if a < b else (b, a))
-        if found is not None:
-            return found
-        self._until = min(self.limit, len(self._nodes) + self.budget)
-        try:
-            return self._apply(a, b, memo, zero, unit)
-        except _OverBudget:
-            self._until = self.limit
-            budget, self.budget = self.budget, self.limit
-            try:
-                found = memo[(a, b) if a < b else (b, a)] = self.instead(a, b, memo is self._and)
-            finally:
-                self.budget = budget
-            return found
-        finally:
-            self._until = self.limit
-
-    def _apply(self, a: int, b: int, memo: dict[tuple[int, int], int], zero: int, unit: int) -> int:
-        """`a` and `b`, or `a` or `b`; they differ, and neither is a constant."""
-        key = (a, b) if a < b else (b, a)
-        found = memo.get(key)
-        if found is not None:
-            return found
-        # Here most of the reader's time goes: constants are told before the call, nodes made in place.
-        va, la, ha = self._nodes[a]
-        vb, lb, hb = self._nodes[b]
-        if va < vb:
-            var, lb, hb = va, b, b
-        elif vb < va:
-            var, la, ha = vb, a, a
-        else:
-            var = va
-        if la == lb or lb == unit:
-            low = la
-        elif la == unit:
-            low = lb
-        elif la == zero or lb == zero:
-            low = zero
-        else:
-            low = self._apply(la, lb, memo, zero, unit)
-        if ha == hb or hb == unit:
-            high = ha
-        elif ha == unit:
-            high = hb
-        elif ha == zero or hb == zero:
-            high = zero
-        else:
-            high = self._apply(ha, hb, memo, zero, unit)
-        if low == high:
-            found = low
-        else:
-            node = (var, low, high)
-            found = self._unique.get(node)
-            if found is None:
-                found = self._node(var, low, high)
-        memo[key] = found
-        return found
-
     def without(self, a: int, b: int) -> int:
         """a and not b."""
         return self.conjoin(a, self.negate(b))
 
     def is_large(self, a: int, limit: int) -> bool:
         """Whether `a` has more than `limit` nodes."""
-        seen, todo = {FALSE, TRUE}, [a]
+        known = self._large.get((a, limit))
+        if known is None:
+            known = self._large[a, limit] = self._is_large(a, limit)
+        return known
+
+    def _is_large(self, a: int, limit: int) -> bool:
+        seen, todo, nodes = {FALSE, TRUE}, [a], self._nodes
+        limit += 2
         while todo:
             current = todo.pop()
             if current not in seen:
                 seen.add(current)
-                if len(seen) > limit + 2:
+                if len(seen) > limit:
                     return True
-                todo.extend(self._nodes[current][1:])
+                _, low, high = nodes[current]
+                todo.append(low)
+                todo.append(high)
         return False
 
     def support(self, a: int) -> set[int]:
@@ -226,43 +265,65 @@ class Bdd:
         return sorted(self._implied_by(a)) if a != FALSE else []
 
     def _implied_by(self, a: int) -> frozenset[Literal]:
-        found = self._implied.get(a)
-        if found is None:
-            var, low, high = self._nodes[a]
+        known, nodes = self._implied, self._nodes
+        found = known.get(a)
+        if found is not None:
+            return found
+        forced: list[Literal] = []
+        at = a
+        while found is None:
+            var, low, high = nodes[at]
             if low == FALSE:
-                found = self._implied_by(high) | {(var, True)}
+                forced.append((var, True))
+                at = high
             elif high == FALSE:
-                found = self._implied_by(low) | {(var, False)}
+                forced.append((var, False))
+                at = low
             else:
-                found = self._implied_by(low) & self._implied_by(high)
-            self._implied[a] = found
+                found = known[at] = self._implied_by(low) & self._implied_by(high)
+                break
+            found = known.get(at)
+        if forced:
+            found = known[a] = found.union(forced)
         return found
 
     def gathered(
         self,
         a: int,
-        literal: Callable[[int, bool], frozenset[Literal]],
+        literals: tuple[list[frozenset[Literal]], list[frozenset[Literal]]],
         memo: dict[int, frozenset[Literal]],
     ) -> frozenset[Literal]:
-        """What every path through `a` implies, where taking variable `v` with polarity `p` implies
-        ``literal(v, p)``; nothing for FALSE. `memo` keeps answers for one `literal` and holds TRUE's."""
+        """What every path through `a` implies; nothing for FALSE. Taking variable `v` implies
+        ``literals[0][v]`` where it is false, ``literals[1][v]`` where it is true. `memo` keeps answers and
+        holds TRUE's."""
         if a == FALSE:
             return frozenset()
         found = memo.get(a)
-        if found is None:
-            var, low, high = self._nodes[a]
+        if found is not None:
+            return found
+        negative, positive = literals
+        forced: list[frozenset[Literal]] = []
+        at = a
+        while found is None:
+            var, low, high = self._nodes[at]
             if low == FALSE:
-                found = self.gathered(high, literal, memo) | literal(var, True)
+                forced.append(positive[var])
+                at = high
             elif high == FALSE:
-                found = self.gathered(low, literal, memo) | literal(var, False)
+                forced.append(negative[var])
+                at = low
             else:
-                below, above = self.gathered(low, literal, memo), self.gathered(high, literal, memo)
-                left, right = literal(var, False), literal(var, True)
+                below, above = self.gathered(low, literals, memo), self.gathered(high, literals, memo)
+                left, right = negative[var], positive[var]
                 if not left and not right:
                     found = below if below == above else below & above
                 else:
                     found = (below | left) & (above | right)
-            memo[a] = found
+                memo[at] = found
+                break
+            found = memo.get(at)
+        if forced:
+            found = memo[a] = found.union(*forced)
         return found
 
     def products(self, a: int, most: int = 1 << 30) -> tuple[tuple[Literal, ...], ...] | None:

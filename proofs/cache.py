@@ -94,6 +94,11 @@ class Cache:
         self._ready: set[str] = set()
         self._variants: dict[str, list[str]] = {}
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing that was read from a tree is kept yet."""
+        return not (self.folder / "units").is_dir()
+
     def get(self, kind: str, key: str) -> Any:
         """The value that was put under `key`; None if there is none, or it is damaged."""
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -91,17 +91,20 @@ def run(request: Request, seen: Callable[[Sources], None] | None = None) -> Repo
 
         prepare(request)
     with ThreadPoolExecutor(1) as aside:  # the workers have the other processors
-        asked = aside.submit(side_check, request, kernel)
-        if not request.jobs:
-            asked.result()  # nothing is won by doing both at once in one process
+        asked: list[Future[SideCheck | None]] = []
+
+        def ask() -> None:
+            asked.append(aside.submit(side_check, request, kernel))
+            if not request.jobs:
+                asked[0].result()  # nothing is won by doing both at once in one process
 
         def done(read: Sources) -> None:
-            asked.result()
+            asked[0].result()
             if seen is not None:
                 seen(read)
 
-        answers = _gathered(request, kernel, wanted, done)
-        side = asked.result()
+        answers = _gathered(request, kernel, wanted, done, ask)
+        side = asked[0].result()
     results = tuple(doubted(r, side, kernel) if side else r for a in answers for r in a.all(wanted))
     heads = [h for a in answers for h in a.heads]
     if not heads and not results and request.changed is None:
@@ -172,6 +175,7 @@ def _gathered(
     kernel: str,
     wanted: tuple[str, ...],
     done: Callable[[Sources], None] | None = None,
+    aside: Callable[[], None] = lambda: None,
     texts: bool = False,
 ) -> list[Answer]:
     notes = Notes(request)
@@ -191,7 +195,7 @@ def _gathered(
         exports=request.exports,
     )
     with closing(sources(request, kernel, store)) as read:
-        answers = gather(request, read, task, store, notes)
+        answers = gather(request, read, task, store, notes, aside)
         if done is not None:
             done(read)
         return answers

@@ -7,7 +7,7 @@ the reason; the others are unaffected.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +16,7 @@ from ..errors import DisagreementError, InternalError, ModelError
 from .cache import Cache
 from .pool import Ended, Phase
 from .request import Request
-from .schedule import Job, scheduler
+from .schedule import Job, Workers, scheduler
 from .sources import Item, Sources
 from .verdict import Result, Verdict
 from .work import Decided, Head, Noted, Read, Task, known_heads, known_results
@@ -60,9 +60,31 @@ class Notes:
                 self._request.note(text)
 
 
-def gather(request: Request, read: Sources, task: Task, store: Cache | None, notes: Notes) -> list[Answer]:
-    """The answers of all units that the request means, in the order of `Sources.items`."""
-    items = read.items(task)
+def gather(
+    request: Request,
+    read: Sources,
+    task: Task,
+    store: Cache | None,
+    notes: Notes,
+    aside: Callable[[], None] = lambda: None,
+) -> list[Answer]:
+    """The answers of all units that the request means, in the order of `Sources.items`. `aside` begins, once
+    it is known which these are, what this process does while workers read."""
+    surely = read.tree is not None and (store is None or store.is_new)
+    with closing(Workers(request, surely)) as ready:
+        items = read.items(task)
+        return _gathered(request, read, items, store, notes, aside, ready)
+
+
+def _gathered(
+    request: Request,
+    read: Sources,
+    items: Sequence[Item],
+    store: Cache | None,
+    notes: Notes,
+    aside: Callable[[], None],
+    ready: Workers,
+) -> list[Answer]:
     answers = [_known(item, store) for item in items]
     missing = [i for i, a in enumerate(answers) if not a.remembered]
     missing.sort(key=lambda i: -items[i].size())
@@ -72,7 +94,8 @@ def gather(request: Request, read: Sources, task: Task, store: Cache | None, not
     busy: dict[int, str] = {}
     done = len(items) - len(missing)
     jobs = [Job(task, read.tree) for task in tasks]
-    with closing(scheduler(request).distribute(jobs)) as messages:
+    aside()
+    with closing(scheduler(request, ready).distribute(jobs)) as messages:
         for index, message in messages:
             item, found = items[missing[index]], answers[missing[index]]
             if isinstance(message, Phase):

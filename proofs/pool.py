@@ -10,6 +10,7 @@ yields reaches the parent as it comes. A `Phase` is no part of the answer: it st
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import math
@@ -78,14 +79,31 @@ class Ended:
     last: bool = False
 
 
+class Ready:
+    """`count` workers that get ready for tasks which are still being made out: each runs the function
+    `prepare` of the module of `answer`. Close it if they come to nothing."""
+
+    def __init__(self, answer: str, prepare: str, count: int, limits: Limits) -> None:
+        self.workers = [Worker(answer, limits, prepare) for _ in range(count)]
+
+    def close(self) -> None:
+        """End those that nobody took."""
+        for worker in self.workers:
+            worker.end()
+        self.workers = []
+
+
 def distribute(
-    tasks: Sequence[Any], answer: str, jobs: int, limits: Limits
+    tasks: Sequence[Any], answer: str, jobs: int, limits: Limits, ready: Ready | None = None
 ) -> Generator[tuple[int, Any], None, None]:
     """What the tasks come to, as it comes: pairs of a task's index and `Phase`, a part of its answer, or
-    `Ended`. Tasks are started in the order given, `jobs` at a time. Closing the generator ends the workers.
+    `Ended`. Tasks are started in the order given, `jobs` at a time, on the workers that are `ready` first.
+    Closing the generator ends the workers.
     """
     waiting = deque(range(len(tasks)))
     workers: list[Worker] = []
+    if ready is not None:
+        workers, ready.workers = ready.workers, []
     try:
         while waiting or any(w.busy for w in workers):
             while waiting and (worker := _free(workers, answer, jobs, limits)):
@@ -128,7 +146,7 @@ class Worker:
     """A worker process, seen from the parent. `task` is the index of its task, -1 if it has none; it takes no
     more once it is not `alive`."""
 
-    def __init__(self, answer: str, limits: Limits) -> None:
+    def __init__(self, answer: str, limits: Limits, prepare: str = "") -> None:
         self.limits = limits
         self.task = -1
         self.alive = True
@@ -136,7 +154,7 @@ class Worker:
         self.deadline = math.inf
         self.pipe, theirs = Pipe()
         self.output = tempfile.TemporaryFile()  # noqa: SIM115
-        call = f"serve({theirs.fileno()}, {answer!r}, {limits!r})"
+        call = f"serve({theirs.fileno()}, {answer!r}, {limits!r}, {prepare!r})"
         code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import Limits, serve; {call}"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code],
@@ -223,11 +241,11 @@ class Worker:
 # -- in the worker -------------------------------------------------------------------------------------
 
 
-_COLLECT = (5_000, 10, 10)
+_COLLECT = (50_000, 20, 20)
 """When a worker looks for cycles: a reader makes millions of small objects, hardly any in a cycle."""
 
 
-def serve(descriptor: int, answer: str, limits: Limits) -> None:
+def serve(descriptor: int, answer: str, limits: Limits, prepare: str = "") -> None:
     """The worker's whole life: tasks come in and answers go out through the pipe at `descriptor`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _lower(resource.RLIMIT_CORE, 0)
@@ -237,6 +255,9 @@ def serve(descriptor: int, answer: str, limits: Limits) -> None:
     threading.Thread(target=_listen, args=(pipe, tasks), daemon=True).start()
     module, _, name = answer.partition(":")
     gc.set_threshold(*_COLLECT)
+    if prepare:
+        with contextlib.suppress(Exception):  # the first task meets it again, and says so
+            getattr(importlib.import_module(module), prepare)()
     while True:
         ended = _attempt(module, name, tasks.get(), pipe, limits)
         pipe.send(ended)

@@ -9,7 +9,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .pool import Ended, Limits, distribute
+from .pool import Ended, Limits, Ready, distribute
 from .work import Task, answer
 
 if TYPE_CHECKING:
@@ -63,15 +63,26 @@ class Processes:
 
     number: int
     limits: Limits
+    ready: Ready | None = None
 
     def distribute(self, jobs: Sequence[Job]) -> Messages:
         """See `Scheduler`."""
         number = min(self.number, max(1, len(jobs)))
-        return distribute([j.task for j in jobs], ANSWER, number, self.limits)
+        return distribute([j.task for j in jobs], ANSWER, number, self.limits, self.ready)
 
 
-def scheduler(request: Request) -> Scheduler:
-    """Who does the work of a request."""
+class Workers(Ready):
+    """The processes of this machine that get ready while it is made out what a request means, if there is
+    `surely` something to read: as many as there are to be, but one where single filesystems are named."""
+
+    def __init__(self, request: Request, surely: bool) -> None:
+        here = surely and request.cluster is None
+        count = (request.jobs if request.everything else min(1, request.jobs)) if here else 0
+        super().__init__(ANSWER, "prepare", count, request.limits)
+
+
+def scheduler(request: Request, ready: Ready | None = None) -> Scheduler:
+    """Who does the work of a request; processes that are `ready` first."""
     if request.cluster is not None:
         return request.cluster
-    return Processes(request.jobs, request.limits) if request.jobs > 0 else Here()
+    return Processes(request.jobs, request.limits, ready) if request.jobs > 0 else Here()

@@ -205,6 +205,14 @@ def _result_from(data: dict[str, Any]) -> Result:
 # -- the work ------------------------------------------------------------------------------------------
 
 
+def prepare() -> None:
+    """Import what it takes to read a tree and to decide."""
+    from ..reader import extract
+    from . import decide, obligations
+
+    del extract, decide, obligations
+
+
 def answer_apart(task: Task) -> Iterator[Message]:
     """`answer` in a worker: what one task read of a tree, but for the unit's own files, serves the next."""
     if not isinstance(task.source, UnitName):

@@ -54,6 +54,9 @@ _SCOPES = {"scoped_guard": 1, "scoped_class": 2}
 _SCOPE_BEGINS = re.compile(r"\s*((?:scoped|with)_\w+)\s*(\(.*\))\s*$", re.S)
 SCOPE_MACROS = 3
 """How many macros that stand for one another are looked through, for scoped_guard() or scoped_class()."""
+_TRACE = re.compile(r"\b(TRACE_EVENT|TRACE_EVENT_CONDITION|DEFINE_\w+)\s*\(\s*(?:(\w+)\s*,\s*)?$")
+_TRACE_HEAD = 400
+"""How many characters before its name the definition of a tracepoint begins, at most."""
 _ATOMIC = re.compile(r"GFP_(ATOMIC|NOWAIT)")
 
 
@@ -81,6 +84,7 @@ class Calls:
         self.serial = 0
         self.expander = Expander(executor)
         self.guards = Guards(executor)
+        self._traces: dict[tuple[str, str], tuple[SourceFile, str, int, int] | None] = {}
 
     # -- the VFS's own pointers --------------------------------------------------------------------
 
@@ -178,7 +182,7 @@ class Calls:
         if name.startswith("trace_"):
             return self._tracepoint(name, args, node)
         found = x.scope.find(name, "function", x.frame.file)
-        own = bool(found) and found[0][0] in x.scope.own
+        own = bool(found) and x.scope.owns(found[0][0])
         known = x.functions.get(name)
         if known is not None and not own:
             return self._known(known, args, node)
@@ -299,7 +303,7 @@ class Calls:
         x = self.x
         found = x.scope.find(name, "function", x.frame.file)
         known = x.functions.get(name)
-        if known is not None and not (found and found[0][0] in x.scope.own):
+        if known is not None and not (found and x.scope.owns(found[0][0])):
             return self._effects(known, values, [], node)
         if found and x.irrelevant(found, values):
             return self._pointer(name, node)
@@ -339,9 +343,7 @@ class Calls:
             if x.record.condition != FALSE:
                 found = x.scope.find(name, "function", file)
                 value = (
-                    x.run(name, file, values)
-                    if found
-                    else self._effects(x.functions[name], values, [], node)
+                    x.run(name, file, values) if found else self._effects(x.functions[name], values, [], node)
                 )
                 result += [(x.bdd.conjoin(chosen, g), v) for g, v in value]
             x.record.condition = saved
@@ -1089,7 +1091,7 @@ class Calls:
     def iterates(self, macro: str) -> bool:
         """Whether the table knows a loop macro as an iterator, and the filesystem has none of that name."""
         known = self.x.functions.get(macro)
-        own = any(f in self.x.scope.own for f, _ in self.expander.defined(macro))
+        own = any(self.x.scope.owns(f) for f, _ in self.expander.defined(macro))
         return known is not None and known.has("iterate") and not own
 
     def _cursors(self, macro: str) -> tuple[int, int, list[int]]:
@@ -1257,14 +1259,20 @@ class Calls:
         return [(TRUE, Const(0))]
 
     def _trace_body(self, event: str) -> tuple[SourceFile, str, int, int] | None:
+        key = event, self.x.frame.file.path
+        if key not in self._traces:
+            self._traces[key] = self._find_trace(event)
+        return self._traces[key]
+
+    def _find_trace(self, event: str) -> tuple[SourceFile, str, int, int] | None:
         x = self.x
-        pattern = re.compile(
-            rf"\b(TRACE_EVENT|TRACE_EVENT_CONDITION|DEFINE_\w+)\s*\(\s*(?:(\w+)\s*,\s*)?{re.escape(event)}\s*[,)]"
-        )
+        named = re.compile(rf"{re.escape(event)}\s*[,)]")
         for file in (*x.scope.own, *x.scope.tree.headers(x.frame.file.path)):
             if event not in file.text or "TRACE" not in file.text:
                 continue
-            match = pattern.search(file.code)
+            places = (m.start() for m in named.finditer(file.code))
+            found = (_TRACE.search(file.code, max(0, at - _TRACE_HEAD), at) for at in places)
+            match = next((m for m in found if m is not None), None)
             if not match:
                 continue
             if match.group(1).startswith("TRACE_EVENT"):

@@ -9,8 +9,8 @@ inside loops once. Functions of the filesystem and inline functions of headers a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import tree_sitter
 
@@ -23,7 +23,7 @@ from .handover import Handover
 from .mask import CLEANUP, FREE
 from .parse import Parsed, errors
 from .pieces import pieces
-from .recorder import Abandon, Pending, Recorder
+from .recorder import Abandon, Recorder
 from .relevance import COUNTED, DELAYED, HOLDS, LATER, PARAMETER, UNTOLD, WAITS, Relevance
 from .source import Definition, SourceFile
 from .tree import Scope
@@ -138,6 +138,12 @@ class Executor:
         """Ends of execution so far: calls that do not return, assertions, rounds not followed."""
         self._jumps = 0
 
+    def release(self) -> None:
+        """Let go of everything that was recorded, once it was taken: see `Bdd.release`."""
+        self.bdd.release()
+        self.record = Recorder()
+        self.memory, self._many, self._errors, self.frames = {}, {}, {}, []
+
     # -- positions ---------------------------------------------------------------------------------
 
     @property
@@ -197,7 +203,7 @@ class Executor:
         member of the same name: it may destroy that, whatever `Relevance` says of the filesystem's own."""
         assert self.relevance is not None
         members = self.relevance.what.members
-        return any(f not in self.scope.own and not f.path.endswith(".h") for f, _ in found) and any(
+        return any(not self.scope.owns(f) and not f.path.endswith(".h") for f, _ in found) and any(
             isinstance(v, Ptr) and not v.field and v.path.rpartition("->")[2].rpartition(".")[2] in members
             for v in given
         )
@@ -274,7 +280,7 @@ class Executor:
                 signs |= {LOCK_SIGNS[e.operation] for e in known.effects if e.operation in LOCK_SIGNS}
             elif deep < LOCKERS_DEEP and name != definition.name:
                 for inner, inside in self.scope.find(name, "function", file):
-                    if inner in self.scope.own:
+                    if self.scope.owns(inner):
                         signs |= self._lock_signs(inner, inside, deep + 1)
         return signs
 
@@ -1156,7 +1162,7 @@ class Executor:
         if fixed is not None:
             return fixed._replace(via=via)
         if place.ctype.known and place.ctype.depth == 0:
-            return Sym(("load", id(self.record.sink), event))
+            return Sym(("load", self.record.deferred, event))
         target = _pointee(place.ctype)
         return Ptr(_extend(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
 
@@ -1540,28 +1546,21 @@ class Executor:
 
     def deferred(self, run: Callable[[], object]) -> tuple[Event, ...]:
         """The events of `run`, kept apart from the program's own: what happens later."""
-        saved, sink = self.record.sink, list[Pending]()
-        self.record.sink = sink
-        try:
+        with self.record.apart() as events:
             run()
-        finally:
-            self.record.sink = saved
-        from dataclasses import replace
-
         return tuple(
             replace(p.event, guard=self.record.guard(whole), via=None)
-            for p in sink
+            for p in events
             if (whole := self.record.whole(p)) != FALSE
         )
 
 
-def _descend(node: tree_sitter.Node) -> list[tree_sitter.Node]:
-    found, todo = [], [node]
+def _descend(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+    todo = [node]
     while todo:
         current = todo.pop()
-        found.append(current)
+        yield current
         todo.extend(reversed(current.named_children))
-    return found
 
 
 def _case(node: tree_sitter.Node) -> str:
@@ -1694,6 +1693,8 @@ def _bits(symbol: object) -> frozenset[tuple[object, ...]] | None:
 def _returned(file: SourceFile, definition: Definition) -> str:
     """The tag of the structure that a function is declared to return a pointer to, or ""."""
     head = file.code[definition.start : definition.body]
+    if "*" not in head or "struct" not in head:
+        return ""
     found = re.search(
         rf"\bstruct\s+(\w+)\s*(?:const\s*)?\*\s*(?:\w+\s+)*{re.escape(definition.name)}\s*\(", head
     )

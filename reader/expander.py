@@ -119,7 +119,7 @@ class Expander:
     def name(self, name: str, node: tree_sitter.Node | None) -> Multi | None:
         """The value of an object-like macro; None if `name` is none. Names in capitals are looked up in the
         filesystem's own files alone: the kernel's are constants, and their names tell more."""
-        own = not name.isupper() or any(f in self.x.scope.own for f, _ in self.defined(name))
+        own = not name.isupper() or any(self.x.scope.owns(f) for f, _ in self.defined(name))
         choices = self.choices(name, node, function=False) if own else []
         choices = [(g, m) for g, m in choices if m.body]
         return self._either(choices, lambda m: self.expand(m, (), node), None) if choices else None

@@ -12,6 +12,7 @@ from ..spec.program import Atom, Event, Gap, Model, Program, Source
 from ..spec.vfs import Vfs, vfs
 from .arguments import arguments, known
 from .execute import MAX_CALLS, MAX_FOLLOWED, Executor, parameters
+from .function_text import Texts
 from .handover import Handover
 from .methods import SUPER_METHODS, Job, Methods
 from .pieces import pieces
@@ -103,8 +104,11 @@ class _Extractor:
             for p in done.values()
             if p is not None and (p.mode == "rcu" or p.method in ("d_hash", "d_compare"))
         ]
+        texts = Texts()
         self.relevance = {
-            victim: Relevance(self.scope, wanted(walkers, victim, self.unseen), self.functions, self.unseen)
+            victim: Relevance(
+                self.scope, wanted(walkers, victim, self.unseen), self.functions, self.unseen, texts
+            )
             for victim in ("super_block", "inode", "")
         }
         done |= {job: self.program(job) for job in jobs if _is_teardown(job)}
@@ -135,7 +139,7 @@ class _Extractor:
                 continue
             relevance = self.relevance[_victim(job)]
             for file, definition in self.scope.find(job.function, "function", job.file):
-                if file in self.scope.own:
+                if self.scope.owns(file):
                     for entry in relevance.drops(file, definition):
                         yield f"drops:{job.method}:{entry}", job.function
 
@@ -234,7 +238,7 @@ class _Extractor:
             self.handover if job.mode == "ref" else None,
         )
         found = self.scope.find(job.function, "function", job.file)
-        if not found or (job.function in self.functions and found[0][0] not in self.scope.own):
+        if not found or (job.function in self.functions and not self.scope.owns(found[0][0])):
             return self._undefined(executor, job)
         if several := _built_apart(found):
             return self._gap(executor, job, f"{job.function}() is defined in several files: {several}")
@@ -271,6 +275,8 @@ class _Extractor:
                     ),
                 ),
             )
+        assumptions = tuple(executor.record.assumptions)
+        executor.release()
         return Program(
             job.method,
             job.function,
@@ -279,7 +285,7 @@ class _Extractor:
             events,
             atoms,
             gaps,
-            tuple(executor.record.assumptions),
+            assumptions,
             executor.statements,
             tuple(executor.followed),
             tuple(executor.assumed),

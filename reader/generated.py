@@ -6,39 +6,62 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from .macros import arguments, substituted
-from .source import Definition, Expanded, Macro, SourceFile
+from .pieces import Kept
+from .source import Definition, Expanded, Invocation, Macro, SourceFile
 
 MAX_DEPTH = 4
 """How deep macros nest that define functions."""
+
+MAX_KEPT = 2_000_000
+"""How many characters of expanded text are remembered."""
 
 Macros = Callable[[str, SourceFile], tuple[tuple[SourceFile, Macro], ...]]
 Found = tuple[tuple[SourceFile, Definition], ...]
 
 
-def generated(name: str, files: Iterable[SourceFile], macros: Macros) -> Found:
-    """The definitions of function `name` that macro calls at the top level of the first of `files` that has
-    any come to; `macros` finds what defines a macro. A call whose arguments have no part of the name is
-    passed over: a macro puts names together from what it is given."""
-    for file in files:
-        found = tuple(_in(name, file, macros, 1))
-        if found:
-            return found
-    return ()
+class Generated:
+    """Finds such functions; `macros` finds what defines a macro. What calls come to is remembered."""
 
+    def __init__(self, macros: Macros) -> None:
+        self.macros = macros
+        self._kept: Kept[tuple[int, int, Macro], tuple[SourceFile, Expanded]] = Kept(MAX_KEPT)
 
-def _in(name: str, file: SourceFile, macros: Macros, depth: int) -> Iterable[tuple[SourceFile, Definition]]:
-    for call in file.invocations:
-        if not any(word in name for word in call.words):
-            continue
-        for _, macro in macros(call.name, file):
-            if macro.params is None:
+    def find(self, name: str, files: Iterable[SourceFile]) -> Found:
+        """The definitions of function `name` that macro calls at the top level of the first of `files` that
+        has any come to. A call whose arguments have no part of the name is passed over: a macro puts names
+        together from what it is given."""
+        for file in files:
+            found = tuple(self._in(name, file, 1))
+            if found:
+                return found
+        return ()
+
+    def _in(self, name: str, file: SourceFile, depth: int) -> Iterable[tuple[SourceFile, Definition]]:
+        for call in file.invocations:
+            for word in call.words:
+                if word in name:
+                    break
+            else:
                 continue
-            given = tuple(a.text for a in arguments(file.text[file.code.index("(", call.start) : call.end]))
-            text = substituted(macro, given)[0]
-            expanded = Expanded(file, call.start, text)
-            there = [d for d in expanded.definitions.get(name, ()) if d.kind == "function"]
-            found: list[tuple[SourceFile, Definition]] = [(expanded, d) for d in there]
-            if not found and depth < MAX_DEPTH:
-                found = list(_in(name, expanded, macros, depth + 1))
-            conditions = (*file.conditions(call.start), *macro.condition)
-            yield from ((f, replace(d, condition=(*conditions, *d.condition))) for f, d in found)
+            for _, macro in self.macros(call.name, file):
+                if macro.params is None:
+                    continue
+                expanded = self._expanded(file, call, macro)
+                there = [d for d in expanded.definitions.get(name, ()) if d.kind == "function"]
+                found: list[tuple[SourceFile, Definition]] = [(expanded, d) for d in there]
+                if not found and depth < MAX_DEPTH:
+                    found = list(self._in(name, expanded, depth + 1))
+                if found:
+                    conditions = (*file.conditions(call.start), *macro.condition)
+                    yield from ((f, replace(d, condition=(*conditions, *d.condition))) for f, d in found)
+
+    def _expanded(self, file: SourceFile, call: Invocation, macro: Macro) -> Expanded:
+        """What a call of `macro` comes to."""
+
+        def make() -> tuple[SourceFile, Expanded]:
+            text = file.text[file.code.index("(", call.start) : call.end]
+            given = tuple(a.text for a in arguments(text))
+            return file, Expanded(file, call.start, substituted(macro, given)[0])
+
+        # Not by the file itself: an expansion and its origin count as equal.
+        return self._kept.get((id(file), call.start, macro), call.end - call.start + len(macro.body), make)[1]

@@ -42,7 +42,7 @@ class Handover:
         if key in self._known:
             return self._known[key]
         self._known[key] = {}
-        if file not in self.scope.own:
+        if not self.scope.owns(file):
             return {}
         taken, dropped = Counter[str](), Counter[str]()
         code = file.code[definition.body : definition.end]
@@ -61,7 +61,7 @@ class Handover:
     def _call(self, name: str, code: str, opening: int, file: SourceFile) -> list[tuple[str, int]]:
         known = self.functions.get(name)
         found = self.scope.find(name, "function", file)
-        own = bool(found) and found[0][0] in self.scope.own
+        own = bool(found) and self.scope.owns(found[0][0])
         if known is not None and not own:
             end = closing(code, opening)
             text = code[opening + 1 : end - 1] if end > 0 else ""

@@ -64,8 +64,9 @@ class Owners:
         """The types that lead to a definition which names one of `words`; none if none is seen to."""
         if len(self.types) <= 1:
             return self.types
+        words = tuple(words)
         pattern = re.compile(r"\b(?:" + "|".join(map(re.escape, words)) + r")\b")
-        everything = (n for nodes in self._nodes.values() for n in nodes)
+        everything = (n for nodes in self._nodes.values() for n in nodes if any(w in n.text for w in words))
         return self._ordered(self._leading([n for n in everything if pattern.search(n.text)]))
 
     def _ordered(self, found: Iterable[Type]) -> tuple[Type, ...]:

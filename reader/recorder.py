@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ..bdd import FALSE, TRUE, Bdd
@@ -53,9 +54,13 @@ class Recorder:
     assumptions: dict[str, None] = field(default_factory=dict)
     debug: int = 0
     sink: list[Pending] | None = None
+    deferred: int = 0
+    """Which deferred function's events are recorded now, by number; 0 for the program's own."""
+    _deferred: int = 0
     _variables: dict[tuple[object, ...], int] = field(default_factory=dict)
     _defined: dict[int, int] = field(default_factory=dict)
     _definitions: dict[int, int] = field(default_factory=dict)
+    _guards: dict[int, Guard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bdd = Bdd(self._shortened)
@@ -75,6 +80,17 @@ class Recorder:
         target.append(Pending(event, self.base, under))
         return len(target) - 1
 
+    @contextmanager
+    def apart(self) -> Iterator[list[Pending]]:
+        """Collect the events of a deferred function by themselves."""
+        saved = self.sink, self.deferred
+        self._deferred += 1
+        self.sink, self.deferred = [], self._deferred
+        try:
+            yield self.sink
+        finally:
+            self.sink, self.deferred = saved
+
     def atom(self, kind: str, key: tuple[object, ...], text: str, event: int | None = None) -> int:
         """The condition that the atom identified by `key` is true; made at first use.
 
@@ -82,7 +98,7 @@ class Recorder:
         """
         if self.sink is not None and kind == "nonnull":
             kind, event = "free", None
-            key = ("deferred", id(self.sink), *key)
+            key = ("deferred", self.deferred, *key)
         if key not in self._variables:
             index = len(self.atoms)
             name = f"{kind[0]}{index}"
@@ -132,9 +148,10 @@ class Recorder:
             self.atoms.append(Atom(f"d{index}", "defined"))
             self._definitions[index] = condition
             result = self.bdd.variable(index)
-            literals = self.bdd.implied(condition)
-            literals.sort(key=lambda known: (self.atoms[known[0]].kind == "free", -known[0]))
-            for var, positive in literals[:MAX_LITERALS]:
+            literals = self.bdd.implied(condition)[::-1]
+            telling = [known for known in literals if self.atoms[known[0]].kind != "free"]
+            telling += [known for known in literals if self.atoms[known[0]].kind == "free"]
+            for var, positive in telling[:MAX_LITERALS]:
                 literal = self.bdd.variable(var)
                 result = self.bdd.conjoin(result, literal if positive else self.bdd.negate(literal))
             self._defined[condition] = result
@@ -179,7 +196,9 @@ class Recorder:
         """A path condition as the guard of an event; one too large becomes an arbitrary condition."""
         if condition == FALSE:
             return NEVER
-        return self._cubes(self.bdd.products(self.widen(condition)) or ())
+        if condition not in self._guards:
+            self._guards[condition] = self._cubes(self.bdd.products(self.widen(condition)) or ())
+        return self._guards[condition]
 
     def summarise(self) -> None:
         """Give every event under a defined condition a shorter guard: the tests for NULL, of configuration
@@ -189,18 +208,14 @@ class Recorder:
         condition still happen together; two conditions that excluded each other may hold together.
         """
         telling = [a.kind in ("nonnull", "stable") or a.text.endswith(LAST_REFERENCE) for a in self.atoms]
-        implied: list[frozenset[tuple[int, bool]]] = []
         told: dict[int, frozenset[tuple[int, bool]]] = {TRUE: frozenset()}
-
-        def literal(var: int, positive: bool) -> frozenset[tuple[int, bool]]:
-            own = frozenset({(var, positive)}) if telling[var] else frozenset[tuple[int, bool]]()
-            return own | implied[var] if positive and var < len(implied) else own
-
-        for index in range(len(self.atoms)):
+        own = [frozenset({(v, False)}) if t else frozenset[tuple[int, bool]]() for v, t in enumerate(telling)]
+        literals = own, list[frozenset[tuple[int, bool]]]()
+        for index, tells in enumerate(telling):
             definition = self._definitions.get(index)
-            implied.append(
-                frozenset() if definition is None else self.bdd.gathered(definition, literal, told)
-            )
+            # A definition speaks of earlier atoms alone.
+            implied = frozenset() if definition is None else self.bdd.gathered(definition, literals, told)
+            literals[1].append(implied | {(index, True)} if tells else implied)
         short: dict[int, int] = {}
 
         def summary(condition: int) -> int:
@@ -211,8 +226,8 @@ class Recorder:
                     short[condition] = condition
                 else:
                     result = self.fresh("an earlier condition")
-                    literals = self.bdd.gathered(condition, literal, told)
-                    for var, positive in sorted(literals, key=self._rank)[:MAX_LITERALS]:
+                    found = self.bdd.gathered(condition, literals, told)
+                    for var, positive in sorted(found, key=self._rank)[:MAX_LITERALS]:
                         known = self.bdd.variable(var)
                         result = self.bdd.conjoin(result, known if positive else self.bdd.negate(known))
                     short[condition] = result if condition != FALSE else FALSE

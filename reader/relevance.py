@@ -10,37 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 from ..spec.kernel_functions import Effect, KernelFunction, table
 from ..spec.program import Program
-from .parse import closing
+from .function_text import FunctionText, Texts, calls_in, parameters, uncast
 from .source import Definition, SourceFile
 from .tree import Scope
 from .unseen import Unseen
 
-_CALL = re.compile(r"(->\s*|\.\s*)?\b([A-Za-z_]\w*)\s*\(")
-_WORDS = frozenset(
-    {
-        "if",
-        "while",
-        "for",
-        "switch",
-        "return",
-        "sizeof",
-        "typeof",
-        "defined",
-        "do",
-        "else",
-        "case",
-        "__typeof__",
-        "likely",
-        "unlikely",
-        "__attribute__",
-        "__section",
-        "RCU_LOCKDEP_WARN",
-    }
-)
 _ALWAYS = frozenset({"wait", "teardown"})
 _PAYLOADS = frozenset({"i_private", "s_fs_info", "d_fsdata"})
 _TOO_MANY = 16
@@ -130,6 +107,16 @@ _DROPS = frozenset({"last", "kref"})
 _YIELDS_NEW = frozenset({"new", "must-new"})
 SMALL = 6000
 """Characters of text, callees' included, below which a function is followed late in a long teardown."""
+_MEMBER = re.compile(r"[\w\s>.()\[\]*-]*(?:->|\.)\s*(\w+)")
+_REACHED = re.compile(r"&?[\w\s>.()\[\]-]*(?:->|\.)\s*(\w+)")
+_LAST_MEMBER = re.compile(r"(?:->|\.)\s*(\w+)[\s)]*$")
+_ELEMENT = re.compile(r"(\w+)\s*\[[^\]]*\]")
+_CALLED = re.compile(r"(\w+)\s*\(")
+_WORD = re.compile(r"\w+")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_FUNCTION = re.compile(r"[a-z_]\w+")
+_NO_MEMORY = re.compile(r"NULL|ERR_(?:PTR|CAST)\s*\(.*\)", re.S)
+_RETURNED = re.compile(r"\breturn\b\s*([^;]+?)\s*;")
 _TRACED = 3
 """How many assignments from variable to variable are followed back."""
 
@@ -143,6 +130,7 @@ class _Edge:
     before makes it."""
 
     callee: _Node
+    key: _Key
     whole: bool
     passed: bool
     how: str
@@ -152,7 +140,8 @@ class _Edge:
     def entries(self, found: frozenset[str]) -> set[str]:
         """What the callee's entries are in the caller."""
         result = set()
-        for entry in found:
+        # In one order: what `handed` remembers may depend on which question came first.
+        for entry in sorted(found) if len(found) > 1 else found:
             if entry == HOLDS or (entry == WAITS and not self.sure):
                 continue
             if entry.startswith(PARAMETER):
@@ -178,15 +167,23 @@ class Relevance:
     """
 
     def __init__(
-        self, scope: Scope, what: Wanted, functions: dict[str, KernelFunction], unseen: Unseen
+        self,
+        scope: Scope,
+        what: Wanted,
+        functions: dict[str, KernelFunction],
+        unseen: Unseen,
+        texts: Texts,
     ) -> None:
         self.scope = scope
+        self.texts = texts
         self.what = what
         self.functions = functions
         self.unseen = unseen
         self._direct: dict[_Key, tuple[frozenset[str], tuple[_Edge, ...]]] = {}
         self._total: dict[_Key, frozenset[str]] = {}
         self._makers: dict[tuple[str, str], bool] = {}
+        self._known_kinds: dict[str, tuple[bool, bool, bool]] = {}
+        self._homes: dict[tuple[str, int, int], SourceFile] = {}
 
     def destroys(self, file: SourceFile, definition: Definition) -> frozenset[str]:
         """What the function, or anything that it calls, may destroy: wanted structure types, ``.member`` for
@@ -199,8 +196,9 @@ class Relevance:
             todo: list[_Node] = [(file, definition)]
             while todo:
                 f, d = todo.pop()
-                if _key(f, d) not in nodes and _key(f, d) not in self._total:
-                    nodes[_key(f, d)] = (f, d)
+                at = _key(f, d)
+                if at not in nodes and at not in self._total:
+                    nodes[at] = (f, d)
                     todo.extend(e.callee for e in self._look(f, d)[1])
             found = {k: self._look(f, d)[0] for k, (f, d) in nodes.items()}
             changed = True
@@ -209,8 +207,9 @@ class Relevance:
                 for k, (f, d) in nodes.items():
                     more = set(found[k])
                     for edge in self._look(f, d)[1]:
-                        callee = _key(*edge.callee)
-                        more |= edge.entries(self._total.get(callee) or found.get(callee, frozenset()))
+                        entries = self._total.get(edge.key) or found.get(edge.key)
+                        if entries:
+                            more |= edge.entries(entries)
                     if len(more) != len(found[k]):
                         found[k] = frozenset(more)
                         changed = True
@@ -252,50 +251,56 @@ class Relevance:
         if key not in self._direct:
             found: set[str] = set()
             edges: list[_Edge] = []
-            code = file.code[definition.start : definition.end]
+            text = self.texts.of(file, definition)
             dropped = False
             signs: set[int] = set()
-            for match in _CALL.finditer(code):
-                name = match.group(2)
-                if name in _WORDS or name == definition.name:
-                    continue
-                end = closing(code, match.end() - 1)
-                arguments = _arguments(code[match.end() : end - 1]) if end > 0 else []
+            for call in text.calls:
+                name, arguments = call.name, call.arguments
                 here: set[str] = set()
                 callees: list[_Node] = []
-                if match.group(1) is not None:
+                if call.member:
                     targets = self.scope.assigned(name)
                     if len(targets) > _TOO_MANY:
                         here.add(UNTOLD)
                     callees += [n for f, t in targets[:_TOO_MANY] for n in self.scope.find(t, "function", f)]
                 else:
-                    self._named(name, arguments, code, file, here, callees)
-                if self.functions.get(name) is None:
-                    callees += self._handed_functions(arguments, file)
+                    self._named(name, arguments, text, file, here, callees)
                 known = self.functions.get(name)
-                drops = known is not None and any(e.operation in _DROPS for e in known.effects)
+                if known is None:
+                    callees += self._handed_functions(arguments, file)
+                drops, delays, later = self._kinds(known)
                 signs |= self._signs(known, arguments)
-                whole = any(self._shared(a, code, definition) for a in arguments)
+                whole = any(self._shared(a, text) for a in arguments)
                 how = COUNTED if dropped or (drops and not whole) else ""
-                if known is not None and any("rcu" in e.arguments for e in known.effects):
+                if delays:
                     how = DELAYED
                 counted = set[str]()
                 if drops and how != DELAYED and known is not None and not _of_unseen(known):
                     counted = {_later(e, COUNTED) for e in here - {WAITS}}
                 here = {_later(e, how) for e in here} | counted
-                passed = any(_parameter(a, code) for a in arguments)
-                handed = self._handing(arguments, code, file)
-                later = known is not None and any(e.operation in _DEFERRING for e in known.effects)
-                sure = not later and _unconditional(code, match.start())
+                sure = not later and call.unconditional
                 if not sure:
                     here.discard(WAITS)
-                edges += [_Edge(n, whole, passed, how, sure, handed) for n in callees]
+                if callees:
+                    handed = self._handing(arguments, text, file)
+                    edges += [_Edge(n, _key(*n), whole, call.passed, how, sure, handed) for n in callees]
                 found |= here
-                dropped = dropped or any(e.operation in _DROPS for e in (known.effects if known else ()))
+                dropped = dropped or drops
             if sum(signs):
                 found.add(HOLDS)
             self._direct[key] = (frozenset(found), tuple(edges))
         return self._direct[key]
+
+    def _kinds(self, known: KernelFunction | None) -> tuple[bool, bool, bool]:
+        """Whether a kernel function drops a count, does so after a grace period, or runs something later."""
+        if known is None:
+            return False, False, False
+        if known.name not in self._known_kinds:
+            operations = {e.operation for e in known.effects}
+            delays = any("rcu" in e.arguments for e in known.effects)
+            kinds = bool(operations & _DROPS), delays, bool(operations & _DEFERRING)
+            self._known_kinds[known.name] = kinds
+        return self._known_kinds[known.name]
 
     def _handed_functions(self, arguments: list[str], file: SourceFile) -> list[_Node]:
         """The filesystem's own functions among the arguments of a call: the callee may call them."""
@@ -303,9 +308,9 @@ class Relevance:
         return [
             node
             for name in names
-            if re.fullmatch(r"[a-z_]\w+", name)
+            if _FUNCTION.fullmatch(name) and self.scope.may_own(name)
             for node in self.scope.find(name, "function", file)
-            if node[0] in self.scope.own
+            if self.scope.owns(node[0])
         ]
 
     def _signs(self, known: KernelFunction | None, arguments: list[str]) -> set[int]:
@@ -323,71 +328,79 @@ class Relevance:
             names = re.findall(r"(\w+)\W*$", arguments[effect.index(0)])
         return not names or not self.what.locks.isdisjoint(names)
 
-    def _handing(self, arguments: list[str], code: str, file: SourceFile) -> Callable[[int], frozenset[str]]:
+    def _handing(
+        self, arguments: list[str], text: FunctionText, file: SourceFile
+    ) -> Callable[[int], frozenset[str]]:
         """What of the wanted each argument of a call may point to, asked for by number."""
+        answers: dict[int, frozenset[str]] = {}
 
-        @cache
         def handed(number: int) -> frozenset[str]:
             if number >= len(arguments):
                 return frozenset({UNTOLD})
-            return frozenset(self._touched(arguments[number], code, True, file))
+            if number not in answers:
+                answers[number] = frozenset(self._touched(arguments[number], text, True, file))
+            return answers[number]
 
         return handed
 
-    def _shared(self, argument: str, code: str, definition: Definition) -> bool:
+    def _shared(self, argument: str, text: FunctionText) -> bool:
         """Whether an argument is read from a member that walkers read too (at once, or into a variable)."""
-        member = re.fullmatch(r"[\w\s>.()\[\]*-]*(?:->|\.)\s*(\w+)", argument.strip())
+        member = _MEMBER.fullmatch(argument.strip())
         if member:
-            return member.group(1) in self.what.members or member.group(1) in _PAYLOADS
+            return self._walkers_member(member.group(1))
         name = argument.strip()
-        if re.fullmatch(r"[A-Za-z_]\w*", name):
-            for value in re.findall(rf"\b{name}\s*=(?!=)\s*([^;]+);", code):
-                last = re.search(r"(?:->|\.)\s*(\w+)[\s)]*$", value)
-                if last and (last.group(1) in self.what.members or last.group(1) in _PAYLOADS):
+        if _NAME.fullmatch(name):
+            for value in text.set_to(name):
+                last = _LAST_MEMBER.search(value)
+                if last and self._walkers_member(last.group(1)):
                     return True
-                call = re.match(r"(\w+)\s*\(", value)
-                if call and self.scope.find(call.group(1), "function", self._home(definition)):
+                call = _CALLED.match(value)
+                if call and self.scope.find(call.group(1), "function", self._home(text.definition)):
                     return True
         return False
 
+    def _walkers_member(self, name: str) -> bool:
+        return name in self.what.members or name in _PAYLOADS
+
     def _home(self, definition: Definition) -> SourceFile:
-        return next(
-            (f for f in self.scope.own if _stands_in(f, definition)),
-            self.scope.own[0],
-        )
+        key = (definition.name, definition.start, definition.end)
+        if key not in self._homes:
+            files = (f for f in self.scope.own if _stands_in(f, definition))
+            self._homes[key] = next(files, self.scope.own[0])
+        return self._homes[key]
 
     def _named(
         self,
         name: str,
         arguments: list[str],
-        code: str,
+        text: FunctionText,
         file: SourceFile,
         found: set[str],
         callees: list[_Node],
     ) -> None:
-        if name.startswith("trace_") or "for_each" in name or _position(name, code) is not None:
+        if name.startswith("trace_") or "for_each" in name or text.position(name) is not None:
             # What a function does that was handed to this one, its caller is said to do: see _look().
             return
         known = self.functions.get(name)
         defined = self.scope.find(name, "function", file)
-        if known is not None and not (defined and defined[0][0] in self.scope.own):
-            self._effects(known, arguments, code, file, found, callees)
+        if known is not None and not (defined and self.scope.owns(defined[0][0])):
+            self._effects(known, arguments, text, file, found, callees)
         elif defined:
             callees += defined
         else:
             for owner, macro in self.scope.macro(name, file)[:1]:
-                for inner in _CALL.finditer(macro.body):
-                    if macro.params is not None and inner.group(2) != name and inner.group(2) not in _WORDS:
-                        self._named(inner.group(2), arguments, code, owner, found, callees)
+                for inner in calls_in(macro.body) if macro.params is not None else ():
+                    if inner != name:
+                        self._named(inner, arguments, text, owner, found, callees)
                 return
             for argument in arguments:
-                found |= self._touched(argument, code, False, file)
+                found |= self._touched(argument, text, False, file)
 
     def _effects(
         self,
         known: KernelFunction,
         arguments: list[str],
-        code: str,
+        text: FunctionText,
         file: SourceFile,
         found: set[str],
         callees: list[_Node],
@@ -406,10 +419,10 @@ class Relevance:
             elif effect.operation in ("call", "kref", "work"):
                 runs = self._runs(effect, arguments, file)
                 if not runs:
-                    found |= self._owner(arguments, effect, code, file)
+                    found |= self._owner(arguments, effect, text, file)
                 callees += runs
             if 0 <= index < len(arguments):
-                found |= self._touched(arguments[index], code, True, file)
+                found |= self._touched(arguments[index], text, True, file)
 
     def _unseen(self, effect: Effect, arguments: list[str]) -> set[str]:
         """The member, among the wanted, that leads to a dentry whose last reference this may be and that no
@@ -418,7 +431,7 @@ class Relevance:
             return set()
         named = effect.arguments[-1]
         if named == "unseen" and effect.index(0) < len(arguments):
-            held = re.search(r"(?:->|\.)\s*(\w+)[\s)]*$", arguments[effect.index(0)])
+            held = _LAST_MEMBER.search(arguments[effect.index(0)])
             named = held.group(1) if held else named
         return {"." + m for m in self.what.members if named in (m, "unseen")}
 
@@ -434,11 +447,11 @@ class Relevance:
                     found |= {t for t in inside if t in self.what.types and t != tag}
         return found
 
-    def _owner(self, arguments: list[str], effect: Effect, code: str, file: SourceFile) -> set[str]:
+    def _owner(self, arguments: list[str], effect: Effect, text: FunctionText, file: SourceFile) -> set[str]:
         """What an unknown release function may destroy: the structure that bears the head it is handed."""
         index = effect.index(1, 1) if effect.operation == "call" else effect.index(0)
         base = re.match(r"[&*(\s]*([A-Za-z_]\w*)", arguments[index]) if index < len(arguments) else None
-        return self._touched(base.group(1), code, True, file) if base else {UNTOLD}
+        return self._touched(base.group(1), text, True, file) if base else {UNTOLD}
 
     def _runs(self, effect: Effect, arguments: list[str], file: SourceFile) -> tuple[_Node, ...]:
         """The function that a call, a last put or a work item runs."""
@@ -450,108 +463,100 @@ class Relevance:
             name = self.scope.work_function(re.split(r"->|\.", name or "")[-1].strip())
         return self.scope.find(name, "function", file) if name and re.fullmatch(r"\w+", name) else ()
 
-    def _touched(self, argument: str, code: str, freed: bool, file: SourceFile, deep: int = 0) -> set[str]:
+    def _touched(
+        self, argument: str, text: FunctionText, freed: bool, file: SourceFile, deep: int = 0
+    ) -> set[str]:
         """What of the wanted an argument may point to that is freed, or handed to a function not followed."""
         if not (self.what.types or self.what.members):
             return set()
-        argument = _uncast(argument)
+        argument = uncast(argument)
         if not argument or argument[0] in "0123456789\"'" or argument.isupper():
             return set()
         untold = {UNTOLD} if freed else set[str]()
-        member = re.fullmatch(r"&?[\w\s>.()\[\]-]*(?:->|\.)\s*(\w+)", argument)
+        member = _REACHED.fullmatch(argument)
         if member:
             if argument.startswith("&"):
                 return untold
-            return (
-                {"." + member.group(1)}
-                if member.group(1) in self.what.members or member.group(1) in _PAYLOADS
-                else set()
-            )
+            return {"." + member.group(1)} if self._walkers_member(member.group(1)) else set()
         name = argument.lstrip("&*( ").rstrip(") ")
-        element = re.fullmatch(r"(\w+)\s*\[[^\]]*\]", name)
+        element = _ELEMENT.fullmatch(name)
         if element:
             name = element.group(1)
-        if not re.fullmatch(r"\w+", name):
+        if not _WORD.fullmatch(name):
             return untold
-        declared = re.search(
-            rf"\b(?:struct|union)\s+(\w+)\s*(\*+)\s*(?:const\s+)?(?:\w+\s*(?:=[^,;()]*)?,\s*\*?\s*)*{name}\b",
-            code,
-        )
+        declared = text.pointers.get(name)
         if not declared:
-            return self._untyped(name, code, file, deep) if freed else untold
-        tag, stars = declared.group(1), declared.group(2)
-        if freed and ((stars != "*" and not element) or self._made_here(name, code, file)):
+            return self._untyped(name, text, file, deep) if freed else untold
+        tag, stars = declared
+        if freed and ((stars != "*" and not element) or self._made_here(name, text, file)):
             return set()
         if tag in self.what.types and (freed or tag not in _ROOTS):
             return {tag}
         return self._embedded(tag) if freed else set()
 
-    def _untyped(self, name: str, code: str, file: SourceFile, deep: int) -> set[str]:
+    def _untyped(self, name: str, text: FunctionText, file: SourceFile, deep: int) -> set[str]:
         """What of the wanted a variable that points to no structure may point to, where it is freed: what it
         was assigned from tells. A parameter is left to the callers."""
-        number = _position(name, code)
+        number = text.position(name)
         if number is not None:
             return {f"{PARAMETER}{number}"}
-        if _SCALARS.search(_declaration(name, code)) and not self.what.untyped:
+        if not self.what.untyped and _SCALARS.search(text.declaration(name)):
             return set()
         found: set[str] = set()
-        values = _assigned(name, code)
+        values = text.assigned(name)
         for value in values:
-            call = re.match(r"(\w+)\s*\(", value)
-            if value == "NULL" or self._fresh(value, code, file):
+            call = _CALLED.match(value)
+            if value == "NULL" or self._fresh(value, text, file):
                 continue
             if call or deep >= _TRACED:
                 return {UNTOLD}
-            found |= self._touched(value, code, True, file, deep + 1)
+            found |= self._touched(value, text, True, file, deep + 1)
         return found if values else {UNTOLD}
 
-    def _made_here(self, name: str, code: str, file: SourceFile, deep: int = 0) -> bool:
+    def _made_here(self, name: str, text: FunctionText, file: SourceFile, deep: int = 0) -> bool:
         """Whether a variable only ever holds what its function, or one that it called, just allocated."""
-        values = [v for v in _assigned(name, code) if v != "NULL"]
-        handed_out = self._outs(name, code, file, deep)
+        values = [v for v in text.assigned(name) if v != "NULL"]
+        handed_out = self._outs(name, text, file, deep)
         return (
             bool(values or handed_out)
-            and _position(name, code) is None
-            and all(self._fresh(v, code, file, deep) for v in values)
+            and text.position(name) is None
+            and all(self._fresh(v, text, file, deep) for v in values)
             and all(handed_out)
         )
 
-    def _outs(self, name: str, code: str, file: SourceFile, deep: int) -> list[bool]:
+    def _outs(self, name: str, text: FunctionText, file: SourceFile, deep: int) -> list[bool]:
         """For each call that is handed the address of variable `name`: whether it stores only what it just
         allocated there."""
         answers = []
-        for match in re.finditer(rf"&{name}\s*[,)]", code):
-            opening = _opening(code, match.start())
-            called = re.search(r"(\w+)\s*$", code[:opening]) if opening >= 0 else None
+        for called in text.handed_address(name):
             if called is None:
                 return [False]
-            number = code[opening : match.start()].count(",")
-            answers.append(deep < _TRACED and self._stores_fresh(called.group(1), number, file, deep + 1))
+            answers.append(deep < _TRACED and self._stores_fresh(*called, file, deep + 1))
         return answers
 
     def _stores_fresh(self, function: str, number: int, file: SourceFile, deep: int) -> bool:
         found = self.scope.find(function, "function", file)
-        if not found or found[0][0] not in self.scope.own:
+        if not found or not self.scope.owns(found[0][0]):
             return False
-        inner, definition = found[0]
-        code = inner.code[definition.start : definition.end]
-        head = code[: code.find("{")]
-        parameters = _arguments(head[head.find("(") + 1 : head.rfind(")")])
-        name = re.search(r"(\w+)\s*$", parameters[number].strip()) if number < len(parameters) else None
+        text = self.texts.of(*found[0])
+        own = parameters(text.head)
+        name = re.search(r"(\w+)\s*$", own[number].strip()) if number < len(own) else None
         if name is None:
             return False
-        values = re.findall(rf"\*\s*{name.group(1)}\s*=(?!=)\s*([^;]+?)\s*;", code)
-        return bool(values) and all(v == "NULL" or self._fresh(_uncast(v), code, inner, deep) for v in values)
+        values = re.findall(rf"\*\s*{name.group(1)}\s*=(?!=)\s*([^;]+?)\s*;", text.code)
+        return bool(values) and all(
+            v == "NULL" or self._fresh(uncast(v), text, found[0][0], deep) for v in values
+        )
 
-    def _fresh(self, value: str, code: str, file: SourceFile, deep: int = 0) -> bool:
+    def _fresh(self, value: str, text: FunctionText, file: SourceFile, deep: int = 0) -> bool:
         """Whether an expression yields only memory that was just allocated, or none."""
         if deep > _TRACED:
             return False
-        if re.fullmatch(r"NULL|ERR_(?:PTR|CAST)\s*\(.*\)", value, re.S):
+        if _NO_MEMORY.fullmatch(value):
             return True
-        call = re.match(r"(\w+)\s*\(", value)
+        call = _CALLED.match(value)
         if call is None:
-            return bool(re.fullmatch(r"\w+", value)) and self._made_here(value, code, file, deep + 1)
+            return bool(_WORD.fullmatch(value)) and self._made_here(value, text, file, deep + 1)
         if _allocates(call.group(1)):
             return True
         key = (call.group(1), file.path)
@@ -563,36 +568,17 @@ class Relevance:
 
     def _makes(self, file: SourceFile, definition: Definition, deep: int) -> bool:
         """Whether a function of the filesystem returns only what it just allocated."""
-        if file not in self.scope.own:
+        if not self.scope.owns(file):
             return False
-        code = file.code[definition.start : definition.end]
-        values = re.findall(r"\breturn\b\s*([^;]+?)\s*;", code)
-        return bool(values) and all(self._fresh(_uncast(v), code, file, deep + 1) for v in values)
+        text = self.texts.of(file, definition)
+        values = _RETURNED.findall(text.code)
+        return bool(values) and all(self._fresh(uncast(v), text, file, deep + 1) for v in values)
 
 
 _SCALARS = re.compile(
     r"\b(?:char|short|int|long|unsigned|bool|wchar_t|size_t|loff_t|u8|u16|u32|u64|s8|s16|s32|s64|uint\w*_t"
     r"|unicode_t|__[lb]e(?:16|32|64)|__u(?:8|16|32|64))\b"
 )
-
-
-_CAST = re.compile(r"^(?:\s*\(\s*(?:const\s+)?(?:struct\s+)?\w+(?:\s+\w+)?\s*\*+\s*\)\s*)+")
-
-
-def _uncast(argument: str) -> str:
-    """`argument` without casts to pointer types in front."""
-    return _CAST.sub("", argument).strip()
-
-
-def _declaration(name: str, code: str) -> str:
-    """The words before variable `name` in its declaration as a pointer, if it has one of its own."""
-    found = re.search(rf"([\w \t]+)\*[^;{{}}()]*?\b{name}\b", code)
-    return found.group(1) if found else ""
-
-
-def _assigned(name: str, code: str) -> list[str]:
-    """What is assigned to variable `name`, as text; casts taken off."""
-    return [_uncast(v) for v in re.findall(rf"(?<![\w.>])\s*\**\b{name}\s*=(?!=)\s*([^;]+?)\s*[;,]", code)]
 
 
 def _allocates(function: str) -> bool:
@@ -603,80 +589,11 @@ def _allocates(function: str) -> bool:
     )
 
 
-def _unconditional(code: str, at: int) -> bool:
-    """Whether the call at `at` stands in the outermost block of the function whose text is `code`, in no
-    condition or loop."""
-    start = code.find("{")
-    inside = code[start + 1 : at]
-    if inside.count("{") != inside.count("}"):
-        return False
-    statement = inside[max(inside.rfind(";"), inside.rfind("{"), inside.rfind("}")) + 1 :]
-    return not re.search(r"\b(?:if|else|while|for|switch|case|do)\b|&&|\|\||\?", statement)
-
-
-def _opening(code: str, at: int) -> int:
-    """Where the parenthesis opens that encloses `at`; -1 if none does in the same statement."""
-    depth = 0
-    for i in range(at - 1, -1, -1):
-        if code[i] == ")":
-            depth += 1
-        elif code[i] == "(":
-            if depth == 0:
-                return i
-            depth -= 1
-        elif code[i] in ";{}":
-            return -1
-    return -1
-
-
-def _position(name: str, code: str) -> int | None:
-    """Which parameter of the function whose text is `code` is called `name`; None if none is."""
-    head = code[: code.find("{")]
-    for number, parameter in enumerate(_arguments(head[head.find("(") + 1 : head.rfind(")")])):
-        if re.search(rf"\b{name}\s*(?:\[\])?\s*$", parameter.strip()):
-            return number
-    return None
-
-
 def _later(entry: str, how: str) -> str:
     """`entry`, destroyed after what `how` says; what does not destroy stays as it is."""
     return entry if not how or entry.endswith(LATER) or entry in (WAITS, HOLDS) else entry + how
 
 
-def _parameter(argument: str, code: str) -> bool:
-    """Whether an argument is a parameter of the function whose text is `code`, or reached from one."""
-    name = re.match(r"[&*(\s]*([A-Za-z_]\w*)", argument)
-    if not name:
-        return False
-    head = code[: code.find("{")]
-    head = head[head.find("(") :]
-    return name.group(1) in head and _declared(name.group(1)).search(head) is not None
-
-
-@cache
-def _declared(name: str) -> re.Pattern[str]:
-    """What the declaration of parameter `name` ends with, and what follows it."""
-    return re.compile(rf"\b{name}\s*(?:\[\])?\s*[,)]")
-
-
-_MARKS = re.compile(r"[,()\[\]{}]")
-
-
 def _of_unseen(known: KernelFunction) -> bool:
     """Whether what a function frees is a dentry that no walk can have seen: `unseen.py` tells which."""
     return any("unseen" in e.arguments for e in known.effects)
-
-
-def _arguments(text: str) -> list[str]:
-    if "," not in text:
-        return [text]
-    parts, depth, start = [], 0, 0
-    for mark in _MARKS.finditer(text):
-        c = mark.group()
-        if c == ",":
-            if depth == 0:
-                parts.append(text[start : mark.start()])
-                start = mark.end()
-        else:
-            depth += 1 if c in "([{" else -1
-    return [*parts, text[start:]]

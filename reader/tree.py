@@ -9,17 +9,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .files import Files, Module, Overlaid, Root, Signature, files_of
 from .source import Definition, Macro, SourceFile
+
+if TYPE_CHECKING:
+    from .generated import Generated
 
 ABSENT = "-"
 """What stands for the content of a file that is not there."""
 Searched = dict[str, tuple[str, tuple[str, ...]]]
 """By folder: what its C files looked like (names, sizes, times, inodes), and which of them were found."""
 _VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.M)
-_PROTOTYPE_HINT = 200
+_STORED = re.compile(r"\.(\w+)\s*=\s*&?(\w+)\s*[,}\n]|->(\w+)\s*=\s*&?(\w+)\s*;")
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Tree:
         self._cache: dict[str, SourceFile | None] = {}
         self._signatures: dict[str, Signature] = {}
         self._listing: dict[str, tuple[str, ...]] = {}
+        self._included: dict[str, tuple[SourceFile, ...]] = {}
         self._closure: dict[str, tuple[SourceFile, ...]] = {}
         if not self.files.size("Makefile") or self.files.listing("fs", ()) is None:
             raise InputError(f"{root}: no kernel tree (it has no Makefile with a version, or no fs/)")
@@ -80,7 +85,8 @@ class Tree:
     def afresh(self) -> Tree:
         """The same tree, that has been asked for nothing yet; what was read is shared."""
         other = copy.copy(self)
-        other._cache, other._signatures, other._listing, other._closure = {}, {}, {}, {}
+        other._cache, other._signatures, other._listing = {}, {}, {}
+        other._included, other._closure = {}, {}
         return other
 
     def overlaid(self, texts: Mapping[str, str | None]) -> Tree:
@@ -179,15 +185,21 @@ class Tree:
             return self.file(ends[0]) if len(ends) == 1 else None
         return found
 
+    def _included_by(self, file: SourceFile) -> tuple[SourceFile, ...]:
+        """The headers that `file` itself includes."""
+        if file.path not in self._included:
+            found = (self.include(name, quoted, file.path) for name, quoted in file.includes)
+            self._included[file.path] = tuple(f for f in found if f)
+        return self._included[file.path]
+
     def headers(self, path: str) -> tuple[SourceFile, ...]:
         """Every header that `path` includes, directly or not, nearest first."""
         if path not in self._closure:
             start = self.file(path)
             queue, seen = [start] if start else [], {path}
             for current in queue:
-                for name, quoted in current.includes:
-                    header = self.include(name, quoted, current.path)
-                    if header and header.path not in seen:
+                for header in self._included_by(current):
+                    if header.path not in seen:
                         seen.add(header.path)
                         queue.append(header)
             self._closure[path] = tuple(queue[1:])
@@ -293,7 +305,12 @@ class Scope:
         self.paths = files
         self.used: dict[str, SourceFile] = {}
         self.entry: str | None = None
-        self._near: dict[tuple[str, str | None], list[SourceFile]] = {}
+        self._near: dict[tuple[str, str | None], dict[SourceFile, int]] = {}
+        self._may_own: dict[str, bool] = {}
+        self._work: dict[str, str | None] = {}
+        self._near_own: dict[tuple[str, str | None], list[SourceFile]] = {}
+        self._naming: dict[str, list[SourceFile]] = {}
+        self._indexed: set[SourceFile] = set()
         self._found: dict[tuple[str, str, str, str | None], tuple[tuple[SourceFile, Definition], ...]] = {}
         self._macros: dict[tuple[str, str, str | None], tuple[tuple[SourceFile, Macro], ...]] = {}
 
@@ -301,6 +318,14 @@ class Scope:
     def own(self) -> tuple[SourceFile, ...]:
         """The filesystem's own files."""
         return tuple(f for p in self.paths if (f := self.tree.file(p)))
+
+    @cached_property
+    def _own(self) -> frozenset[SourceFile]:
+        return frozenset(self.own)
+
+    def owns(self, file: SourceFile) -> bool:
+        """Whether `file` is one of the filesystem's own, or the text of a macro called in one."""
+        return file in self._own
 
     @cached_property
     def shared(self) -> tuple[SourceFile, ...]:
@@ -320,9 +345,9 @@ class Scope:
         self.used[file.path] = file.whole
         return file
 
-    def _headers(self, user: SourceFile) -> list[SourceFile]:
+    def _headers(self, user: SourceFile) -> dict[SourceFile, int]:
         """The headers that `user`, and the file whose method is followed, include, then the filesystem's
-        own; a C file that is included counts as one."""
+        own, each with its place among them; a C file that is included counts as one."""
         key = (user.path, self.entry)
         if key not in self._near:
             around = [*self.tree.headers(user.path)]
@@ -330,9 +355,31 @@ class Scope:
                 entry = self.tree.file(self.entry)
                 around += [*((entry,) if entry else ()), *self.tree.headers(self.entry)]
             own = [f for f in self.own if f.path.endswith(".h")]
-            mine = [f for f in around if f in self.own]
-            self._near[key] = list({f.path: f for f in (*mine, *own, *around) if f is not user}.values())
+            mine = [f for f in around if self.owns(f)]
+            near = {f.path: f for f in (*mine, *own, *around) if f is not user}.values()
+            self._near[key] = {f: i for i, f in enumerate(near)}
+            for file in near:
+                if file not in self._indexed:
+                    self._indexed.add(file)
+                    for name in file.candidates:
+                        self._naming.setdefault(name, []).append(file)
         return self._near[key]
+
+    def _nearest(self, name: str, user: SourceFile) -> list[SourceFile]:
+        """Those of the headers of `user` that may define `name`, nearest first."""
+        near = self._headers(user)
+        found = [f for f in self._naming.get(name, ()) if f in near]
+        return sorted(found, key=near.__getitem__) if len(found) > 1 else found
+
+    @cached_property
+    def _sources_naming(self) -> dict[str, list[SourceFile]]:
+        """The filesystem's own C files by the names that they may define."""
+        found: dict[str, list[SourceFile]] = {}
+        for file in self.own:
+            if file.path.endswith(".c"):
+                for name in file.candidates:
+                    found.setdefault(name, []).append(file)
+        return found
 
     def find(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         """The definitions of `name` (``function`` or ``type``) that `user` can mean, each with the conditions
@@ -350,7 +397,7 @@ class Scope:
     def _find(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         found = _defined(name, kind, (user, user.whole))
         if not found:
-            found = _defined(name, kind, self._headers(user))
+            found = _defined(name, kind, self._nearest(name, user))
             if found and (kind == "type" or not all(_conditions(found))):
                 return found
             linked = self.linked(name, kind, user)
@@ -368,16 +415,39 @@ class Scope:
         kernel's, hundreds of them, are not searched."""
         if kind != "function":
             return ()
-        from .generated import generated  # It needs the parser, which a run from the cache does without.
+        key = (user.path, self.entry)
+        if key not in self._near_own:
+            self._near_own[key] = [f for f in self._headers(user) if self.owns(f) and f.invocations]
+        return self._generator.find(name, (user.whole, *self._near_own[key]))
 
-        headers = (f for f in self._headers(user) if f in self.own)
-        return generated(name, (user.whole, *headers), self.macro)
+    @cached_property
+    def _generator(self) -> Generated:
+        from .generated import Generated  # It needs the parser, which a run from the cache does without.
+
+        return Generated(self.macro)
+
+    def may_own(self, name: str) -> bool:
+        """Whether the filesystem's own files may define `name`; errs by yes."""
+        known = self._may_own.get(name)
+        if known is None:
+            known = name in self._own_names or any(word in name for word in self._own_words)
+            self._may_own[name] = known
+        return known
+
+    @cached_property
+    def _own_names(self) -> frozenset[str]:
+        return frozenset(name for f in self.own for name in f.candidates)
+
+    @cached_property
+    def _own_words(self) -> frozenset[str]:
+        """What calls of macros at the top level of the filesystem's own files are given: parts of names."""
+        return frozenset(word for f in self.own for call in f.invocations for word in call.words)
 
     def linked(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         """The definitions in other C files of the filesystem, and of its module, that `user` is linked
         with."""
         found: tuple[tuple[SourceFile, Definition], ...] = ()
-        for files in (self.own, self.beside):
+        for files in (self._sources_naming.get(name, ()), self.beside):
             for file in files:
                 if file is not user and file.path.endswith(".c") and name in file.candidates:
                     found += tuple(
@@ -393,7 +463,7 @@ class Scope:
         """The ``#define``s of `name` that `user` can mean, from the nearest file that has any."""
         key = (name, user.path, self.entry)
         if key not in self._macros:
-            places = (f for files in ((user.whole,), self._headers(user), self.shared) for f in files)
+            places = (f for files in ((user.whole,), self._nearest(name, user), self.shared) for f in files)
             self._macros[key] = next(
                 (
                     tuple((f, m) for m in f.macros[name])
@@ -406,26 +476,27 @@ class Scope:
 
     def work_function(self, member: str) -> str | None:
         """The function of the work item that the filesystem keeps in `member`, from its initialisation."""
-        pattern = re.compile(
-            rf"(?:INIT_(?:DELAYED_|RCU_)?WORK|DECLARE_(?:DELAYED_)?WORK|timer_setup|setup_timer)\s*\(\s*[^,]*?\b{re.escape(member)}\s*,\s*(\w+)\s*[,)]"
-        )
-        for file in self.own:
-            if "_WORK" in file.text or "_timer" in file.text or "timer_" in file.text:
-                match = pattern.search(file.code)
-                if match:
-                    return match.group(1)
-        return None
+        if member not in self._work:
+            pattern = re.compile(
+                rf"(?:INIT_(?:DELAYED_|RCU_)?WORK|DECLARE_(?:DELAYED_)?WORK|timer_setup|setup_timer)\s*\(\s*[^,]*?\b{re.escape(member)}\s*,\s*(\w+)\s*[,)]"
+            )
+            told = (f for f in self.own if "_WORK" in f.text or "_timer" in f.text or "timer_" in f.text)
+            found = next((m for f in told if (m := pattern.search(f.code)) is not None), None)
+            self._work[member] = found.group(1) if found else None
+        return self._work[member]
 
     def assigned(self, member: str) -> tuple[tuple[SourceFile, str], ...]:
         """Names that the filesystem's own files store in `member` by an initialiser or an assignment."""
-        pattern = re.compile(
-            rf"\.{re.escape(member)}\s*=\s*&?(\w+)\s*[,}}\n]|->{re.escape(member)}\s*=\s*&?(\w+)\s*;"
-        )
-        found: dict[str, SourceFile] = {}
+        found = self._assigned.get(member, {})
+        return tuple((file, name) for name, file in sorted(found.items(), key=lambda item: item[0]))
+
+    @cached_property
+    def _assigned(self) -> dict[str, dict[str, SourceFile]]:
+        """By member, the names stored in it, and the first file that stores each."""
+        found: dict[str, dict[str, SourceFile]] = {}
         for file in self.own:
-            if member in file.text:
-                for match in pattern.finditer(file.code):
-                    name = match.group(1) or match.group(2)
-                    if not name.isdigit() and name not in ("NULL", "true", "false"):
-                        found.setdefault(name, file)
-        return tuple((file, name) for name, file in sorted(found.items()))
+            for a, one, b, other in _STORED.findall(file.code):
+                name = one or other
+                if not name.isdigit() and name not in ("NULL", "true", "false"):
+                    found.setdefault(a or b, {}).setdefault(name, file)
+        return found

@@ -261,7 +261,8 @@ class Survey:
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self._units: dict[tuple[str, ...], tuple[Unit, ...]] = {}
+        self._units: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Unit, ...]] = {}
+        self._known_marks: dict[tuple[str, ...], list[tuple[Unit, str]]] = {}
 
     def units(self) -> tuple[Unit, ...]:
         """Every one, those of the module first, which take the place of what the tree has under the same
@@ -282,11 +283,10 @@ class Survey:
         own = answering(self.of_module())
         if own:
             return own
-        near = self._in(("fs",))
-        direct = tuple(u for u in near if u.folder in (f"fs/{name}", f"fs/{name}.c"))
+        direct = self._in(("fs",), (f"fs/{name}", f"fs/{name}.c"))
         if direct:
             return direct
-        found = answering(near)
+        found = answering(self._in(("fs",)))
         if found and not any(one.table.name == name for lent in self._lending.values() for one in lent):
             return found
         return answering(self._in(self._folders))
@@ -312,7 +312,7 @@ class Survey:
         quoted = f'"{name}"'.encode()
         named = (
             u
-            for u, mark in self._marked(self._folders)
+            for u, mark in self._marks(self._folders)
             if "t" in mark and any(quoted in self._bytes(p) for p in u.paths)
         )
         return next((u for u in named if name in (t.name for t in u.types)), None)
@@ -324,12 +324,22 @@ class Survey:
         found = [n for n in top.folders if not n.startswith(".")] if top is not None else []
         return ("fs", *(n for n in found if n not in NOT_KERNEL and n != "fs"))
 
-    def _in(self, folders: tuple[str, ...]) -> tuple[Unit, ...]:
-        if folders not in self._units:
+    def _in(self, folders: tuple[str, ...], places: tuple[str, ...] = ()) -> tuple[Unit, ...]:
+        """The units in these folders, those alone that stand at one of `places` if there are any."""
+        if (folders, places) not in self._units:
             replaced = set(self.tree.module_files)
-            there = [(u, m) for u, m in self._marked(folders) if not replaced.intersection(u.paths)]
-            self._units[folders] = self._completed(there, self._named_in_bytes)
-        return self._units[folders]
+            there = [
+                (u, m)
+                for u, m in self._marks(folders)
+                if not replaced.intersection(u.paths) and (not places or u.folder in places)
+            ]
+            self._units[folders, places] = self._completed(there, self._named_in_bytes)
+        return self._units[folders, places]
+
+    def _marks(self, folders: tuple[str, ...]) -> list[tuple[Unit, str]]:
+        if folders not in self._known_marks:
+            self._known_marks[folders] = self._marked(folders)
+        return self._known_marks[folders]
 
     def _marked(self, folders: Iterable[str]) -> list[tuple[Unit, str]]:
         """The units of these folders that may initialise a table or a type, and which of both."""
@@ -378,7 +388,7 @@ class Survey:
     @cached_property
     def _lending(self) -> dict[Unit, tuple[Lent, ...]]:
         """The units in fs/ that have tables and register no type, with what they lend."""
-        found = (u for u, mark in self._marked(("fs",)) if mark and "t" not in mark)
+        found = (u for u, mark in self._marks(("fs",)) if mark and "t" not in mark)
         return {u: lent for u in found if (lent := lent_by(u.files, self.tree))}
 
     def _named_in_bytes(self, unit: Unit, number: int) -> list[str]:

@@ -241,12 +241,10 @@ class Unseen:
         )
         for file, definition in found:
             key = f"{file.path}:{definition.start}"
-            if key in self._functions or (handed and file in self.scope.own):
+            if key in self._functions or (handed and self.scope.owns(file)):
                 yield from self._loaded(file, definition)
 
-    def _called_with(
-        self, function: _Function, node: tree_sitter.Node
-    ) -> tuple[str, list[tree_sitter.Node]]:
+    def _called_with(self, function: _Function, node: tree_sitter.Node) -> tuple[str, list[tree_sitter.Node]]:
         target, arguments = node.child_by_field_name("function"), node.child_by_field_name("arguments")
         args = [c for c in arguments.named_children if c.type != "comment"] if arguments is not None else []
         if target is not None and target.type == "field_expression":
