@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -103,6 +104,15 @@ OTHERWISE = (
 @pytest.mark.parametrize(("filesystem", "operator", "function", "outcome"), OTHERWISE)
 def test_not_killed(filesystem: str, operator: str, function: str, outcome: Outcome) -> None:
     assert finding(answer(filesystem, operator), operator, function).outcome is outcome
+
+
+@pytest.mark.parametrize("clauses", [(), (SUPER,)])
+def test_what_is_remembered_is_not_taken_for_all(clauses: tuple[str, ...], tmp_path: Path) -> None:
+    request = Request(filesystems=("barrierfree",), linux=TREE, cache=tmp_path)
+    operators = ("no-hidden-grace-period",)
+    mutate(replace(request, clauses=clauses), operators, places_only=not clauses)
+    (one,) = mutate(request, operators).findings
+    assert one.outcome is Outcome.MASKED  # what the cache lacks of the unbroken source is decided
 
 
 # -- survivors -------------------------------------------------------------------------------------
