@@ -240,16 +240,21 @@ def _turns(table: str, before: tuple[Result, ...], after: tuple[Result, ...] | N
     turns = []
     for name in _verdicts(after):
         for bad in (Verdict.VIOLATED, Verdict.UNKNOWN):
-            new = [
-                r
-                for r in after
-                if r.clause == name and r.verdict is bad and was.get(r.key) not in (bad, Verdict.VIOLATED)
-            ]
+            rows = [r for r in after if r.clause == name and r.verdict is bad]
+            new = [r for r in rows if was.get(r.key) not in (bad, Verdict.VIOLATED)]
+            if bad is Verdict.UNKNOWN and not new and len(rows) > _unknown(before, name):
+                told = {(r.key, r.reason) for r in before}
+                new = [r for r in rows if (r.key, r.reason) not in told]
             if new:
                 about = new[0].summary if bad is Verdict.VIOLATED else new[0].reason
                 turns.append(Turn(table, name, clauses.get(name, Verdict.NOT_APPLICABLE), bad, about))
                 break
     return turns
+
+
+def _unknown(results: tuple[Result, ...], clause: str) -> int:
+    """How many obligations of a clause are unknown; one pair of callbacks may have several reasons."""
+    return sum(r.clause == clause and r.verdict is Verdict.UNKNOWN for r in results)
 
 
 def _by_table(found: Answer) -> dict[str, tuple[Result, ...]]:

@@ -139,7 +139,7 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
                     (program.method, event.object, event.type, last_put(program, event)), event
                 )
     yield from _unidentified(model, clause, kind, teardown, walkers, vfs)
-    yield from _beyond_elements(model, clause, teardown, walkers, vfs)
+    yield from _counted(model, clause, kind, teardown, walkers, vfs)
     for walker in walkers:
         met = False
         for method, path, type_, counted in targets:
@@ -154,6 +154,11 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
             yield from _cleared(model, clause, vfs, kind, chosen, walker)
         if not met:
             yield _delay_baseline(model, clause, vfs, kind, teardown, walker)
+
+
+_BEARS = {"dentry": ("dentry", "parent"), "inode": ("inode", "dir"), "super": ("sb",)}
+"""Where the paths begin of what the victims of each kind hold counted references to: a walker that gets to it
+from another object relies on that one's own (`_Same`)."""
 
 
 def _unidentified(
@@ -244,23 +249,36 @@ def _lost(program: Program) -> tuple[str, ...]:
     )
 
 
-def _beyond_elements(
-    model: Model, clause: Clause, teardown: list[Program], walkers: list[Program], vfs: Vfs
+def _counted(
+    model: Model, clause: Clause, kind: str, teardown: list[Program], walkers: list[Program], vfs: Vfs
 ) -> Iterator[Result]:
-    """Unknown for what a walker reaches through an element of a list or tree, where the teardown may drop the
-    last count of such an object: elements taken off one list and put on another lose their name."""
+    """Unknown for what a walker reaches, where the teardown may drop the last count of such an object and
+    none of its events says of which: elements taken off one list and put on another lose their name, and so
+    does what a function that is not followed takes out of its place and returns."""
+    freed = [_Same(e.object, e.type, vfs, last_put(p, e)) for p in teardown for e in freed_events(p)]
+
+    def named(event: Event) -> bool:
+        roles = (SELF_ROLE, PARENT_ROLE)
+        return any(same(replace(event, object=renamed(event.object, r))) for same in freed for r in roles)
+
+    roots = _BEARS[kind]
     dropped: dict[str, tuple[str, str]] = {}
     for name, function in model.facts:
-        kind, _, rest = name.partition(":")
+        fact, _, rest = name.partition(":")
         method, _, what = rest.partition(":")
-        if kind == "drops" and method in {p.method for p in teardown}:
+        if fact == "drops" and method in {p.method for p in teardown}:
             dropped.setdefault(what, (method, function))
     for walker in walkers:
         told: set[str] = set()
         for event in walker.events:
-            if event.kind not in TOUCHING or event.debug or not _below_element(event.object):
+            if event.kind not in TOUCHING or event.debug:
                 continue
-            whats = {"." + _member(event.object)} | ({event.type} - vfs.shared_types)
+            whats, lost = {event.type} - vfs.shared_types, "which such object that is"
+            if _below_element(event.object):
+                whats.add("." + _member(event.object))
+                lost = "off which element of which list it hangs"
+            elif root(event.object) not in roots or "->" not in event.object or named(event):
+                continue
             for what in sorted(whats & dropped.keys() - told):
                 told.add(what)
                 method, function = dropped[what]
@@ -269,7 +287,7 @@ def _beyond_elements(
                     clause,
                     Verdict.UNKNOWN,
                     f"{function}() may drop the last count of {event.object}, which {walker.function}() "
-                    f"reads ({event.source}), and off which element of which list it hangs is not followed",
+                    f"reads ({event.source}), and {lost} is not followed",
                     (method, walker.method),
                 )
 

@@ -127,7 +127,7 @@ def _known(item: Item, store: Cache | None) -> Answer:
         found.remembered = found.remembered and results.keys() >= set(task.clauses)
     if task.texts:
         texts = [store.get("models", h.model) for h in found.heads]
-        found.remembered = all(isinstance(t, str) for t in texts)
+        found.remembered = found.remembered and all(isinstance(t, str) for t in texts)
         found.heads = tuple(replace(h, text=str(t)) for h, t in zip(found.heads, texts, strict=True))
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -97,12 +98,23 @@ OTHERWISE = (
     ("callsrcu", "no-rcu-delay", "toy_release", Outcome.MASKED),
     # It is violated with rcu_barrier() as well, which with nothing queued waits for nothing.
     ("barrierfree", "no-hidden-grace-period", "toy_release", Outcome.MASKED),
+    # It is unknown for the group as it is, and for the element that bears it besides.
+    ("elementput", "no-rcu-delay", "toy_entries_free", Outcome.UNKNOWN),
 )
 
 
 @pytest.mark.parametrize(("filesystem", "operator", "function", "outcome"), OTHERWISE)
 def test_not_killed(filesystem: str, operator: str, function: str, outcome: Outcome) -> None:
     assert finding(answer(filesystem, operator), operator, function).outcome is outcome
+
+
+@pytest.mark.parametrize("clauses", [(), (SUPER,)])
+def test_what_is_remembered_is_not_taken_for_all(clauses: tuple[str, ...], tmp_path: Path) -> None:
+    request = Request(filesystems=("barrierfree",), linux=TREE, cache=tmp_path)
+    operators = ("no-hidden-grace-period",)
+    mutate(replace(request, clauses=clauses), operators, places_only=not clauses)
+    (one,) = mutate(request, operators).findings
+    assert one.outcome is Outcome.MASKED  # what the cache lacks of the unbroken source is decided
 
 
 # -- survivors -------------------------------------------------------------------------------------
