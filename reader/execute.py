@@ -216,6 +216,8 @@ class Executor:
             return False
         if not value.path.startswith(("call:", "static:", "new:", "local:")):
             return True
+        if value.path.startswith("static:") and self._list_on_stack(value.path.removeprefix("static:")):
+            return True
         if deep > 3:
             return True
         held = [v for (path, _), multi in self.memory.items() if path == value.path for _, v in multi]
@@ -224,6 +226,13 @@ class Executor:
             if owner >= 0:
                 held += [v for _, v in self.frames[owner].env.get(value.path.split(":", 2)[2], [])]
         return any(v != value and self._leads_to_victim(v, deep + 1) for v in held)
+
+    def _list_on_stack(self, name: str) -> bool:
+        """Whether a function that is being executed declares a list of this name (``LIST_HEAD(name)``).
+
+        What is moved to such a list is not followed, and may hang off anything."""
+        declares = re.compile(rf"_HEAD\(\s*{re.escape(name)}\s*\)")
+        return any(declares.search(frame.piece.source) for frame in self.frames)
 
     def harmless(self, found: tuple[tuple[SourceFile, Definition], ...], values: list[Multi]) -> bool:
         """Whether none of the functions `found` destroys anything that matters, where that is asked."""

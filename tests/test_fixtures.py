@@ -59,8 +59,8 @@ def answer(filesystem: str) -> Report:
 DENTRY, INODE, SUPER = "rcu-delay-dentry", "rcu-delay-inode", "rcu-delay-super"
 KNOWN: dict[str, tuple[tuple[str, str], ...]] = {
     "a pointer stored in a global variable loses its name: unknown": (("globalfree", DENTRY),),
-    "what was spliced to a list on the stack loses its name: unknown": (("disposelist", DENTRY),),
-    "what a function frees that is handed only a list on the stack is no walker's: proved, and wrong": (
+    "what was spliced to a list on the stack loses its name: unknown": (
+        ("disposelist", DENTRY),
         ("spliceelement", INODE),
     ),
     "a wait for a grace period inside a work item is not counted: a false alarm": (("workwaits", DENTRY),),
