@@ -65,6 +65,7 @@ UNREALISED = {
     ("elementdelayed", "evict_inode"): LISTS,
     ("elementdrop", "evict_inode"): LISTS,
     ("elementput", "evict_inode"): LISTS,
+    ("spliceelement", "evict_inode"): LISTS,
     ("errorjoined", "d_revalidate[ref]"): ROUNDS,
     ("errorpositive", "d_revalidate[ref]"): ROUNDS,
     ("holderasked", "d_revalidate[ref]"): HOLDER,
