@@ -14,8 +14,9 @@ from ..encodings.promela import CONTRACT, WITNESS, model
 from ..encodings.smtlib import Script, script
 from ..errors import Unsayable
 from ..spec.logic import parse
-from .decide import Decision, titles
+from .decide import REORDERED, Decision, titles
 from .obligation import Obligation
+from .verdict import Verdict
 from .witness import present
 
 
@@ -103,9 +104,12 @@ _UNDER_SC = {
 
 def _breach(decision: Decision) -> str:
     """What is known of a breach under sequential consistency. Every interleaving is an execution that a
-    weaker model allows, and not the other way round."""
+    weaker model allows, and not the other way round; a violation is told without reordering where it can be."""
     status = decision.found.status
-    return status if decision.memory_model == "sc" or status == "unsat" else "unknown"
+    if status == "sat" and decision.memory_model != "sc":
+        plain = decision.result.verdict is Verdict.VIOLATED and REORDERED not in decision.result.reason
+        return "sat" if plain else "unknown"
+    return status
 
 
 FORMS = {
@@ -121,7 +125,7 @@ def _known(decision: Decision) -> str:
     witness = "not known"
     if decision.witness is not None and decision.gap:
         witness = "no error"
-    elif decision.witness is not None and decision.memory_model == "sc":
+    elif decision.witness is not None:
         witness = "an error"
     return f"Known to this tool: in {CONTRACT!r} {breach}, in {WITNESS!r} {witness}."
 

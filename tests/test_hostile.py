@@ -479,7 +479,7 @@ def test_an_interrupt_of_what_runs_in_this_process_says_nothing() -> None:
         text=True,
     ) as process:
         until = time.monotonic() + SECONDS
-        while "libz3" not in Path(f"/proc/{process.pid}/maps").read_text(encoding="ascii"):
+        while "pysolvers" not in Path(f"/proc/{process.pid}/maps").read_text(encoding="ascii"):
             assert time.monotonic() < until
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
