@@ -104,7 +104,7 @@ _UNDER_SC = {
 
 def _breach(decision: Decision) -> str:
     """What is known of a breach under sequential consistency. Every interleaving is an execution that a
-    weaker model allows, and not the other way round; a violation is told without reordering where it can be."""
+    weaker model allows, not the other way round; a violation is told without reordering where it can be."""
     status = decision.found.status
     if status == "sat" and decision.memory_model != "sc":
         plain = decision.result.verdict is Verdict.VIOLATED and REORDERED not in decision.result.reason
