@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..encodings.usual import MEMORY_MODEL, MEMORY_MODELS
 from ..errors import DentryproofError, UsageError
 
 if TYPE_CHECKING:
@@ -210,8 +211,8 @@ clauses = click.option(
 )
 memory_model = click.option(
     "--memory-model",
-    type=click.Choice(["lkmm", "sc"]),
-    default="lkmm",
+    type=click.Choice(MEMORY_MODELS),
+    default=MEMORY_MODEL,
     show_default=True,
     help="What CPUs and compilers may reorder: what the kernel's memory model lets them, or nothing.",
 )

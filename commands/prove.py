@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import __version__
+from ..encodings.usual import SOLVER
 from ..errors import UsageError
 from . import options
 from .formats import FORMS, Style, Target, TargetType
@@ -197,7 +198,7 @@ def _helper(name: str, text: Callable[[click.Context], str], said: str) -> Calla
 @options.module
 @options.kernel
 @options.clauses
-@click.option("--solver", metavar="NAME", default="sat", show_default=True, help="sat, z3 or cvc5.")
+@click.option("--solver", metavar="NAME", default=SOLVER, show_default=True, help="sat, z3 or cvc5.")
 @click.option(
     "--timeout",
     metavar="SECONDS",

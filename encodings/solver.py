@@ -1,7 +1,7 @@
 """The one façade to solvers, through pySMT: sat with a model, unsat with an irredundant core, or unknown.
 
-z3 decides by default. Each constraint is asserted under an assumption literal (Eén, Sörensson, "Temporal
-Induction by Incremental SAT Solving", 2003), so that one solver both decides and shrinks its core by
+z3 is the one that gives cores. Each constraint is asserted under an assumption literal (Eén, Sörensson,
+"Temporal Induction by Incremental SAT Solving", 2003), so that one solver both decides and shrinks its core by
 deletion (Marques-Silva, "Minimal Unsatisfiability", ISMVL 2010). Other solvers, cvc5 first of all, give
 a second opinion without a core.
 """

@@ -10,4 +10,6 @@ SOLVERS = (SAT, TRANSITIVE, *KNOWN_SOLVERS)
 
 SOLVER = SAT
 """The fastest of those that say what a proof holds by (bench/solvers.py)."""
+MEMORY_MODELS = ("lkmm", "sc")
+"""Names of memory models: those of scenarios (`weak.py`) and of litmus tests (`models.py`)."""
 MEMORY_MODEL = "lkmm"

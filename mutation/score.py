@@ -20,7 +20,7 @@ from ..proofs.request import Request
 from ..proofs.schedule import Job, scheduler
 from ..proofs.sources import Item, KernelTree
 from ..proofs.verdict import Result, Verdict, clause_verdicts
-from ..proofs.work import Decided, Head, Read, Task, UnitName
+from ..proofs.work import Decided, Head, Read, Task, UnitName, task_for
 from ..reader.units import unit_at
 from ..spec.modelfile import load
 from .code import Code
@@ -91,18 +91,7 @@ def mutate(
     wanted = () if places_only else tuple(c for c in request.clauses or clause_ids() if c in aims)
     notes = Notes(request)
     store = Cache(request.cache, notes) if request.cache is not None else None
-    names = () if request.everything else request.filesystems
-    task = Task(
-        "",
-        kernel,
-        wanted,
-        names,
-        request.solver,
-        request.memory_model,
-        request.timeout,
-        texts=True,
-        cache=request.cache,
-    )
+    task = task_for(request, kernel, wanted, texts=True)
     with closing(KernelTree(request, kernel, store)) as read:
         answers = gather(request, read, task, store, notes)
         units = [

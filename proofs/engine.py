@@ -30,7 +30,7 @@ from .verdict import (
     SideCheck,
     TablePlace,
 )
-from .work import Task, model_key
+from .work import model_key, task_for
 
 if TYPE_CHECKING:
     from ..reader.units import Unit
@@ -180,20 +180,7 @@ def _gathered(
 ) -> list[Answer]:
     notes = Notes(request)
     store = Cache(request.cache, notes) if request.cache is not None else None
-    names = () if request.everything else request.filesystems
-    task = Task(
-        "",
-        kernel,
-        wanted,
-        names,
-        request.solver,
-        request.memory_model,
-        request.timeout,
-        (),
-        texts,
-        request.cache,
-        exports=request.exports,
-    )
+    task = task_for(request, kernel, wanted, texts)
     with closing(sources(request, kernel, store)) as read:
         answers = gather(request, read, task, store, notes, aside)
         if done is not None:

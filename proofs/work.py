@@ -22,7 +22,7 @@ from ..spec.program import Model
 from ..spec.vfs import vfs
 from .cache import Cache, digest
 from .pool import Phase
-from .request import NOTHING, Exports
+from .request import NOTHING, Exports, Request
 from .verdict import Key, Result, TraceStep, Understood, Verdict
 
 if TYPE_CHECKING:
@@ -101,6 +101,22 @@ class Task:
     def means(self, names: tuple[str, ...], table: str) -> bool:
         """Whether a table of a filesystem with these names is one of those named."""
         return not self.names or bool({table, *names}.intersection(self.names))
+
+
+def task_for(request: Request, kernel: str, clauses: tuple[str, ...], texts: bool = False) -> Task:
+    """What is asked of each unit that `request` means; the unit is still to be named."""
+    return Task(
+        "",
+        kernel,
+        clauses,
+        () if request.everything else request.filesystems,
+        request.solver,
+        request.memory_model,
+        request.timeout,
+        texts=texts,
+        cache=request.cache,
+        exports=request.exports,
+    )
 
 
 @dataclass(frozen=True, slots=True)
