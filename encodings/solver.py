@@ -1,9 +1,9 @@
 """The one façade to solvers, through pySMT: sat with a model, unsat with an irredundant core, or unknown.
 
 z3 is the one that gives cores. Each constraint is asserted under an assumption literal (Eén, Sörensson,
-"Temporal Induction by Incremental SAT Solving", 2003), so that one solver both decides and shrinks its core by
-deletion (Marques-Silva, "Minimal Unsatisfiability", ISMVL 2010). Other solvers, cvc5 first of all, give
-a second opinion without a core.
+"Temporal Induction by Incremental SAT Solving", 2003), so that one solver both decides and shrinks its core
+by deletion (Marques-Silva, "Minimal Unsatisfiability", ISMVL 2010). Other solvers, cvc5 first of all, give a
+second opinion without a core.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from .trace import Constraint, Encoding
 from .usual import KNOWN_SOLVERS, SOLVERS
 
 LOGIC = "QF_IDL"
+SHRINKING = 2.0
+"""Seconds that a core is shrunk for at most: without one constraint it may be far harder to decide."""
 Status = Literal["sat", "unsat", "unknown"]
 
 
@@ -92,8 +94,8 @@ def solve(
 ) -> Outcome:
     """Whether some choice of clocks, atoms and values obeys all `constraints` and makes `goal` true.
 
-    `timeout` is in seconds, over all; a core that it cuts short is right but perhaps not minimal. Takes
-    and returns terms of `env`. UsageError, with the known names, where `solver` is none or is missing.
+    `timeout` is in seconds, over all; a core that it, or `SHRINKING`, cuts short is right but perhaps not
+    minimal. Takes and returns terms of `env`. UsageError, with the known names, where `solver` is none or is missing.
     """
     started = time.monotonic()
     deadline = None if timeout is None else started + timeout
@@ -200,6 +202,8 @@ class _Session:
         if status == "sat":
             return Outcome(status, model=self._model([goal, *(c.formula for c in constraints)]))
         if status == "unsat" and cores:
+            until = time.monotonic() + SHRINKING
+            self.deadline = until if self.deadline is None else min(self.deadline, until)
             core, minimal = self._shrink(constraints, literals)
             return Outcome(status, core=core, minimal=minimal)
         return Outcome(status, reason)
