@@ -95,7 +95,8 @@ def solve(
     """Whether some choice of clocks, atoms and values obeys all `constraints` and makes `goal` true.
 
     `timeout` is in seconds, over all; a core that it, or `SHRINKING`, cuts short is right but perhaps not
-    minimal. Takes and returns terms of `env`. UsageError, with the known names, where `solver` is none or is missing.
+    minimal. Takes and returns terms of `env`. UsageError, with the known names, where `solver` is none or is
+    missing.
     """
     started = time.monotonic()
     deadline = None if timeout is None else started + timeout
