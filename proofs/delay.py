@@ -44,7 +44,8 @@ class _Same:
     structure type that is reached through members alone.
 
     Elements of lists and trees are told apart by the list: two lists of one type are taken to hold
-    different elements; what two dentries, or two inodes, have under one member is two objects. An object
+    different elements; elements of one list, and what hangs off an element that is in no list of its own, by
+    their types. What two dentries, or two inodes, have under one member is two objects. An object
     that is freed when its last counted reference goes is only taken to be the target under the target's
     own path: whoever reaches it otherwise holds a reference of its own.
     """
@@ -57,7 +58,11 @@ class _Same:
             return True
         if root(event.object) != root(self.path) and _kind_path(event.object) == _kind_path(self.path):
             return False
-        if self.counted or not self.type or self.type in self.shared or event.type != self.type:
+        if self.counted:
+            return False
+        if (list_ := _list_of(self.path)) and list_ == _list_of(event.object):
+            return not (self.type and event.type) or self.type == event.type
+        if not self.type or self.type in self.shared or event.type != self.type:
             return False
         return event.object not in ROOT.values() and plain_path(event.object) and plain_path(self.path)
 
@@ -70,6 +75,13 @@ class _Same:
                 "holds a counted reference of its own"
             )
         return ""
+
+
+def _list_of(path: str) -> tuple[str, str] | None:
+    """The first list or tree that `path` leads through, and where it leads from the last element of one."""
+    if "->[" not in path:
+        return None
+    return path.partition("]")[0], path.rpartition("]")[2]
 
 
 def _kind_path(path: str) -> str:
@@ -170,9 +182,10 @@ def _unidentified(
         e
         for w in walkers
         for e in w.events
-        if "->" in e.object and e.kind in TOUCHING and root(e.object) in roots
+        if e.kind in TOUCHING
+        and (("->" in e.object and root(e.object) in roots) or e.object.startswith("call:"))
     ]
-    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and plain_path(e.object)}
+    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types}
     members = {_member(e.object) for e in touched}
     untyped = any(not e.type or e.type in vfs.shared_types for e in touched)
     known = _Types(model)
