@@ -11,7 +11,7 @@ from ..bdd import TRUE
 from ..spec.kernel_functions import Effect
 from ..spec.program import Event
 from .called import Called
-from .values import Const, Multi, Ptr, Sym
+from .values import UNKNOWN_TYPE, Const, Multi, Ptr, Sym, element
 
 if TYPE_CHECKING:
     from .execute import Executor
@@ -36,6 +36,38 @@ class Accesses:
             for g, v in self.x.alternatives.each(values[index])
             if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:"))
         ]
+
+    def element(self, call: Called, index: int, onward: bool) -> Multi:
+        """An element of the list or tree whose head argument `index` points to; with `onward`, another one of
+        that to whose element it points."""
+        x = self.x
+        found: Multi = []
+        for g, v in x.alternatives.each(call.values[index]) if index < len(call.values) else []:
+            if not isinstance(v, Ptr):
+                continue
+            if v.path.startswith("local:"):
+                of = v.path.rsplit(":", 1)[-1]
+                found.append((g, Ptr(f"call:an element of {of}.{x.next()}", None, "", "", UNKNOWN_TYPE)))
+                continue
+            via: int | None = None
+            if not v.path.startswith(("static:", "new:", "call:")):
+                via = x.record.emit(
+                    Event(
+                        "read",
+                        v.path,
+                        v.field or "*",
+                        source=x.where(call.node),
+                        via=v.via,
+                        debug=x.record.debug > 0,
+                        type=v.otype,
+                        note=call.known.name + "()",
+                    ),
+                    g,
+                )
+                via = None if x.record.sink is not None else via
+            path = v.path if onward and v.path.endswith("]") else element(v.path, v.field)
+            found.append((g, Ptr(path, via, "", "", UNKNOWN_TYPE)))
+        return found or x.calls.pointer(call.known.name, call.node)
 
     def touch(self, kind: str, call: Called, effect: Effect, value: str = "") -> None:
         """Record an access of that kind (``read``, ``write``) to the memory that the argument which `effect`

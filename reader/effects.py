@@ -154,8 +154,12 @@ class Effects:
             return [(TRUE, Ptr(f"new:{x.where(call.node).line}.{x.next()}", None, "", "", UNKNOWN_TYPE))]
         if kind == "static":
             return [(TRUE, Ptr(f"static:{call.known.name}", None, "", "", UNKNOWN_TYPE))]
+        if kind == "page":
+            return [(TRUE, Ptr(f"page:{call.known.name}.{x.next()}", None, "", "", UNKNOWN_TYPE))]
         if kind == "pointer":
             return x.calls.pointer(call.known.name, call.node)
+        if kind in ("element", "next"):
+            return self.accesses.element(call, effect.index(1), kind == "next")
         if kind == "parent":
             return [(TRUE, Ptr("parent", None, "", "dentry", CType("dentry")))]
         if kind == "natural":

@@ -9,7 +9,7 @@ import tree_sitter
 from ..bdd import TRUE
 from ..spec.program import Event
 from .parse import comma_separated
-from .values import UNKNOWN_TYPE, CType, Multi, Ptr, Sym
+from .values import UNKNOWN_TYPE, CType, Multi, Ptr, Sym, element
 
 if TYPE_CHECKING:
     from .execute import Executor
@@ -51,10 +51,10 @@ class Iterators:
         more = x.record.fresh(f"{macro}: another element")
         if head >= len(args) or position >= len(args):
             return more
-        element: Multi = []
+        found: Multi = []
         for g, v in x.alternatives.each(x.expressions.value(args[head])):
             if isinstance(v, Ptr) and v.path.startswith("local:"):
-                element.append(
+                found.append(
                     (
                         g,
                         Ptr(
@@ -83,12 +83,11 @@ class Iterators:
                         g,
                     )
                     via = None if x.record.sink is not None else via
-                path = v.path if v.path.endswith(f"->[{v.field}]") else f"{v.path}->[{v.field}]"
-                element.append((g, Ptr(path, via, "", "", UNKNOWN_TYPE)))
+                found.append((g, Ptr(element(v.path, v.field), via, "", "", UNKNOWN_TYPE)))
         for number in cursors:
             if number < len(args) and args[number].type == "identifier":
                 x.memory.assign(x.text(args[number]), [(TRUE, Sym(("next", x.next())))])
-        if element and args[position].type == "identifier":
+        if found and args[position].type == "identifier":
             name = x.text(args[position])
             ctype = x.frame.types.get(name, UNKNOWN_TYPE)
             typed: Multi = [
@@ -98,7 +97,7 @@ class Iterators:
                     if isinstance(v, Ptr) and ctype.tag
                     else v,
                 )
-                for g, v in element
+                for g, v in found
             ]
             saved = x.record.condition
             x.record.condition = x.bdd.conjoin(saved, more)

@@ -9,7 +9,22 @@ import tree_sitter
 from ..bdd import FALSE, TRUE
 from ..spec.program import Event
 from .roots import well_known
-from .values import NULL, UNKNOWN_TYPE, Const, CType, Fn, Multi, Ptr, Sym, Value, is_error, join, key, retype
+from .values import (
+    NULL,
+    UNKNOWN_TYPE,
+    Const,
+    CType,
+    Fn,
+    Multi,
+    Ptr,
+    Sym,
+    Value,
+    is_error,
+    join,
+    key,
+    pointed,
+    retype,
+)
 
 if TYPE_CHECKING:
     from .execute import Executor
@@ -222,7 +237,7 @@ class Memory:
         if place.ctype.known and place.ctype.depth == 0:
             return Sym(("load", x.record.deferred, event))
         target = _pointee(place.ctype)
-        return Ptr(_extend(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
+        return Ptr(pointed(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
 
     def _copies(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> None:
         """A structure is read as a whole."""
@@ -304,12 +319,6 @@ def _pointee(ctype: CType) -> CType:
         if ctype.known and ctype.depth > 0
         else UNKNOWN_TYPE
     )
-
-
-def _extend(path: str, member: str) -> str:
-    if path.count("->") >= 6 or path.endswith(f"->{member}"):
-        return path
-    return f"{path}->{member}" if member else f"*{path}"
 
 
 def _stored(value: Value) -> str:
