@@ -9,7 +9,7 @@ import tree_sitter
 from ..bdd import TRUE
 from ..spec.program import Event
 from .parse import comma_separated
-from .values import UNKNOWN_TYPE, CType, Multi, Ptr, Sym, element
+from .values import UNKNOWN_TYPE, CType, Multi, Ptr, Sym, element, head_of
 
 if TYPE_CHECKING:
     from .execute import Executor
@@ -69,21 +69,26 @@ class Iterators:
             if isinstance(v, Ptr) and not v.path.startswith("local:"):
                 via: int | None = None
                 if not v.path.startswith("static:"):
+                    start = v._replace(field=head_of(v.field)) if not v.path.endswith("]") else v
                     via = x.record.emit(
                         Event(
                             "read",
-                            v.path,
-                            v.field or "*",
+                            start.path,
+                            start.field or "*",
                             source=x.where(condition),
-                            via=v.via,
+                            via=start.via,
                             debug=x.record.debug > 0,
-                            type=v.otype,
+                            type=start.otype,
                             note=macro + "()",
                         ),
                         g,
                     )
+                    x.memory.heads[element(v.path, v.field)] = start
                     via = None if x.record.sink is not None else via
                 found.append((g, Ptr(element(v.path, v.field), via, "", "", UNKNOWN_TYPE)))
+        if found and head + 1 < len(args):
+            for _, v in found:
+                x.memory.links.setdefault(v.path, set()).add(x.text(args[head + 1]).strip())
         for number in cursors:
             if number < len(args) and args[number].type == "identifier":
                 x.memory.assign(x.text(args[number]), [(TRUE, Sym(("next", x.next())))])

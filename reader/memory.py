@@ -19,7 +19,10 @@ from .values import (
     Ptr,
     Sym,
     Value,
+    element,
+    head_of,
     is_error,
+    is_link,
     join,
     key,
     pointed,
@@ -36,6 +39,10 @@ class Memory:
     def __init__(self, executor: Executor) -> None:
         self.x = executor
         self.cells: dict[tuple[str, str], Multi] = {}
+        self.heads: dict[str, Ptr] = {}
+        """Heads of lists and trees, by the paths of their elements."""
+        self.links: dict[str, set[str]] = {}
+        """By which of their members elements are linked, by their paths."""
 
     # -- whose it is -------------------------------------------------------------------------------
 
@@ -214,11 +221,12 @@ class Memory:
             self._copies(place, under, node)
             return place
         fixed = well_known(place)
+        listed = is_link(place.field) and pointed(place.path, place.field).endswith("]")
         event = x.record.emit(
             Event(
                 "read",
                 place.path,
-                place.field,
+                head_of(place.field) if listed and not place.path.endswith("]") else place.field,
                 source=x.where(node),
                 via=place.via,
                 debug=x.record.debug > 0,
@@ -229,7 +237,7 @@ class Memory:
         )
         if fixed is not None and fixed.path == "sb":
             return fixed
-        via: int | None = event
+        via: int | None = self.found(place, event, under, node, "") if listed else event
         if x.record.sink is not None:
             via = None
         if fixed is not None:
@@ -238,6 +246,30 @@ class Memory:
             return Sym(("load", x.record.deferred, event))
         target = _pointee(place.ctype)
         return Ptr(pointed(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
+
+    def found(self, place: Ptr, event: int, under: int, node: tree_sitter.Node | None, note: str) -> int:
+        """The read that yields an element, once `event` has read the link in `place`. Which elements can be
+        found is said of the head alone: from an element it is read anew."""
+        x = self.x
+        if not place.path.endswith("]"):
+            self.heads[element(place.path, place.field)] = place._replace(field=head_of(place.field))
+            return event
+        head = self.heads.get(place.path)
+        if head is None:
+            return event
+        return x.record.emit(
+            Event(
+                "read",
+                head.path,
+                head.field or "*",
+                source=x.where(node),
+                via=head.via,
+                debug=x.record.debug > 0,
+                type=head.otype,
+                note=note or (x.text(node) if node is not None else ""),
+            ),
+            under,
+        )
 
     def _copies(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> None:
         """A structure is read as a whole."""

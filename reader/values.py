@@ -111,20 +111,30 @@ LINKS = frozenset(
 """Members by which heads and elements of lists and trees lead to elements (linux/types.h, rbtree_types.h)."""
 
 
+def is_link(member: str) -> bool:
+    """Whether a member leads from a head, or from an element, to an element."""
+    return member.rpartition(".")[2] in LINKS
+
+
+def head_of(member: str) -> str:
+    """The head of a list or tree among the members of a structure, which `member` is, or is the link in."""
+    head, _, last = member.rpartition(".")
+    return (head if last in LINKS else member).removesuffix(".rb_root")
+
+
 def element(path: str, head: str) -> str:
     """The path of an element of the list or tree that begins in member `head` of `path`."""
-    head = head.removesuffix(".rb_root")
+    head = head_of(head)
     return path if path.endswith(f"->[{head}]") else f"{path}->[{head}]"
 
 
 def pointed(path: str, member: str) -> str:
     """The path of what the pointer in `member` of `path` points to. A link leads to an element: of the list
     that begins in what it is a member of, or, where it is an element's own, of the same list."""
-    head, _, last = member.rpartition(".")
-    if path.endswith("]") and (last in LINKS or not member):
+    if path.endswith("]") and (is_link(member) or not member):
         return path
-    if head and last in LINKS:
-        return element(path, head)
+    if "." in member and is_link(member):
+        return element(path, member)
     if path.count("->") >= 6 or path.endswith(f"->{member}"):
         return path
     return f"{path}->{member}" if member else f"*{path}"
