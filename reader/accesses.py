@@ -46,13 +46,13 @@ class Accesses:
         for g, v in x.alternatives.each(call.values[index]) if index < len(call.values) else []:
             if not isinstance(v, Ptr):
                 continue
-            if v.path.startswith("local:"):
+            if v.path.startswith(("local:", "static:")):
                 of = v.path.rsplit(":", 1)[-1]
                 found.append((g, Ptr(f"call:an element of {of}.{x.next()}", None, "", "", UNKNOWN_TYPE)))
                 continue
             via: int | None = None
             path = v.path if onward and v.path.endswith("]") else element(v.path, v.field)
-            if not v.path.startswith(("static:", "new:", "call:")):
+            if not v.path.startswith(("new:", "call:")):
                 link = v if path == v.path else v._replace(field=head_of(v.field))
                 via = x.record.emit(
                     Event(

@@ -53,7 +53,7 @@ class Iterators:
             return more
         found: Multi = []
         for g, v in x.alternatives.each(x.expressions.value(args[head])):
-            if isinstance(v, Ptr) and v.path.startswith("local:"):
+            if isinstance(v, Ptr) and v.path.startswith(("local:", "static:")):
                 found.append(
                     (
                         g,
@@ -66,25 +66,23 @@ class Iterators:
                         ),
                     )
                 )
-            if isinstance(v, Ptr) and not v.path.startswith("local:"):
-                via: int | None = None
-                if not v.path.startswith("static:"):
-                    start = v._replace(field=head_of(v.field)) if not v.path.endswith("]") else v
-                    via = x.record.emit(
-                        Event(
-                            "read",
-                            start.path,
-                            start.field or "*",
-                            source=x.where(condition),
-                            via=start.via,
-                            debug=x.record.debug > 0,
-                            type=start.otype,
-                            note=macro + "()",
-                        ),
-                        g,
-                    )
-                    x.memory.heads[element(v.path, v.field)] = start
-                    via = None if x.record.sink is not None else via
+            elif isinstance(v, Ptr):
+                start = v._replace(field=head_of(v.field)) if not v.path.endswith("]") else v
+                via: int | None = x.record.emit(
+                    Event(
+                        "read",
+                        start.path,
+                        start.field or "*",
+                        source=x.where(condition),
+                        via=start.via,
+                        debug=x.record.debug > 0,
+                        type=start.otype,
+                        note=macro + "()",
+                    ),
+                    g,
+                )
+                x.memory.heads[element(v.path, v.field)] = start
+                via = None if x.record.sink is not None else via
                 found.append((g, Ptr(element(v.path, v.field), via, "", "", UNKNOWN_TYPE)))
         if found and head + 1 < len(args):
             for _, v in found:

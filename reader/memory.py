@@ -206,6 +206,9 @@ class Memory:
     def _load_shared(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> Value:
         x = self.x
         if place.path.startswith("static:"):
+            if is_link(place.field):
+                of = f"{place.path}.{place.field}".removeprefix("static:")
+                return Ptr(f"call:an element of {of}.{x.next()}", None, "", "", UNKNOWN_TYPE)
             if place.ctype.depth > 0 or not place.ctype.known:
                 return Ptr(
                     f"{place.path}.{place.field}" if place.field else place.path,
