@@ -8,29 +8,37 @@ program order but for what the model preserves, and every store to a cell that a
 two steps or more: the store, which its own thread sees, and for each reading thread the step by which it
 arrives there, in that thread's view of the cell. What is kept:
 
-*   locks: nothing moves out of a critical section; what was stored before an unlock has arrived wherever
-the lock
-    is taken next (acquire, release);
+*   locks: nothing moves out of a critical section; what was stored, or seen, before an unlock has arrived
+    wherever the lock is taken next (acquire, release);
 *   read-side sections: nothing moves out of one;
-*   grace periods: nothing moves across the start or the end of one, and what was stored before has arrived
-    everywhere (a strong fence); a section that ends before a grace period does has its stores arrive before
-    that;
+*   grace periods: nothing moves across the start or the end of one, and what was stored, or seen, before has
+    arrived everywhere (a strong fence); a section that ends before a grace period does has its stores arrive
+    before that;
 *   ``call_rcu()``, ``kfree_rcu()``, ``queue_work()``: what comes before is done before, and has arrived
-wherever the
-    callback's own fences say. The model leaves them out. They are taken as a store-release that the thread
-    of the callback reads with an acquire, followed (for RCU) by a ``synchronize_rcu()`` there. Source: the
-    memory-barrier guarantees in Documentation/RCU/Design/Requirements; workqueue.h on ``queue_work()``;
-*   address dependencies: what is reached through a pointer is touched after the pointer was read;
+    wherever the callback's own fences say. The model leaves them out. They are taken as a store-release that
+    the thread of the callback reads with an acquire, followed (for RCU) by a ``synchronize_rcu()`` there.
+    Source: the memory-barrier guarantees in Documentation/RCU/Design/Requirements; workqueue.h on
+    ``queue_work()``;
+*   ``smp_mb()``: no access moves across it, and what was stored, or seen, before has arrived everywhere (the
+    model's ``mb``, a strong fence); ``smp_rmb()``: no load moves across it with another (``rmb``);
+    ``smp_wmb()``: no store does, and those before it arrive before those after it (``wmb``);
+*   an acquire comes before what follows it (``acq-po``), a release after what comes before it (``po-rel``),
+    and arrives after what its thread stored, or saw, before it (``cumul-fence``);
+*   address dependencies: what is reached through a pointer is touched after the pointer was read; control
+    dependencies: a marked store comes after the marked load that says whether it happens;
 *   one cell: a thread's own accesses to it keep their order, but for two reads, of which the second does
-not see an
-    older value than the first (coherence).
+    not see an older value than the first (coherence).
 
-What is left out makes more executions, never fewer: control dependencies, barriers in the filesystem's own
-code (``smp_mb()``, ``READ_ONCE()``, ``smp_load_acquire()``, ``rcu_assign_pointer()``), that stores of
-different threads to one cell reach everyone in one order, and that seeing a store means seeing what its
-thread saw before (cumulativity), except through the queueing above. So a proof is a proof under the model;
-a violation that is one only here may rest on what was left out. Compilers are taken not to guess values: a
-dependency holds of a plain read, too.
+A thread has seen a store if it arrived there before a marked load of its cell, and was itself marked.
+
+A plain access is taken as one access of the machine that the compiler moves across no barrier and whose value
+it does not guess: a dependency holds of a plain load, and a fence orders plain accesses as it does marked
+ones. That is what the model says of plain accesses that do not race; of those that do it says nothing.
+
+What is left out makes more executions, never fewer: that stores of different threads to one cell reach
+everyone in one order, that a lock taken after an unlock in one thread orders what lies before and after the
+two, that a section's end tells what its thread saw, and dependencies through a store that its own thread reads
+again. So a proof is a proof under the model; a violation that is one only here may rest on what was left out.
 
 A scenario of one thread is left alone: a thread sees its own steps in program order.
 """
@@ -44,8 +52,14 @@ from .scenario import Order, Scenario, Step, Thread
 
 Cell = tuple[str, str]
 
-FENCES = frozenset({"gp-start", "gp-end"})
+GRACE = frozenset({"gp-start", "gp-end"})
 ACCESSES = frozenset({"read", "write"})
+ORDERED = ACCESSES | {"free", "call", "alloc", "lock", "unlock"}
+"""What is, or has, accesses to memory: what full barriers, acquire and release order."""
+ACROSS = {"mb": ORDERED, "rmb": frozenset({"read"}), "wmb": frozenset({"write"})}
+"""The steps that do not move across a fence."""
+Seen = tuple[Step, tuple[tuple[str, str], ...]]
+"""A store, and pairs of steps of which one is in its order unless the store was seen (see `Order`)."""
 
 
 def sc(scenario: Scenario) -> Scenario:
@@ -78,6 +92,7 @@ class _Weak:
                 if step.kind == "write":
                     self.writers.setdefault(_cell(step), []).append(step)
         self.shared = {c for c, writes in self.writers.items() for w in writes if self.arrives_in(w)}
+        self.tested = {a.name: a.step for a in scenario.atoms if a.kind == "nonnull"}
         self.orders: dict[tuple[tuple[str, str], ...], Order] = {}
 
     def arrives_in(self, write: Step) -> list[Thread]:
@@ -98,6 +113,7 @@ class _Weak:
         for thread in self.scenario.threads:
             self.program_order(thread)
             self.fenced(thread)
+            self.told(thread)
             self.coherent(thread)
         return replace(self.scenario, threads=tuple(threads), orders=tuple(self.orders.values()))
 
@@ -141,12 +157,16 @@ class _Weak:
 
     def kept(self, first: Step, second: Step) -> str | None:
         """Why two steps of a thread, `second` after `first`, keep their order; None if they need not."""
-        if {first.kind, second.kind} & FENCES:
+        if {first.kind, second.kind} & GRACE:
             return "has a full barrier where it waits for a grace period"
         if first.kind == "enter" or second.kind == "leave":
             return "stays within its read-side section"
         if first.kind == "lock" or second.kind == "unlock" or _one_lock(first, second):
             return "stays within its critical sections"
+        if part := _across(first, second):
+            return part
+        if self.decides(first, second):
+            return "stores only after it has read what says whether to"
         if second.kind == "defer":
             return "queues a callback after what comes before that"
         if second.via == first.id:
@@ -165,13 +185,75 @@ class _Weak:
         if thread.after is not None:
             yield from self.earlier(self.home[thread.after], self.place[thread.after])
 
+    def decides(self, read: Step, write: Step) -> bool:
+        """Whether `write` is executed or not by what `read` yields, both marked: a control dependency. A
+        compiler may make one of two stores of one value, one on each branch, and put that before the test."""
+        if write.kind != "write" or not (_marked(read) and _marked(write)) or () in write.guard:
+            return False
+        tests = [{(n, p) for n, p in cube if self.tested.get(n) == read.id} for cube in write.guard]
+        return bool(set.intersection(*tests) if tests else ()) and not any(
+            other is not write and self.home[other.id] is self.home[write.id] and other.value == write.value
+            for other in self.writers[_cell(write)]
+        )
+
+    def known(self, thread: Thread, place: int) -> Iterator[Seen]:
+        """The stores that come before `place` of `thread`, and those that it, or what started it, saw."""
+        for step in self.earlier(thread, place):
+            if step.kind == "write":
+                yield step, ()
+            elif _marked(step) and step.kind == "read":
+                at = self.home[step.id]
+                for write in self.writers.get(_cell(step), ()):
+                    if _marked(write) and self.home[write.id] is not at:
+                        yield write, ((step.id, self.arrival(write, at)),)
+
+    def arrived(self, found: Iterator[Seen], at: Thread, past: frozenset[str] = frozenset()) -> Iterator[Seen]:
+        """Those of the stores `found` that reach `at`, and for each of the others what reaches everyone
+        before it does. `past` are the ids of stores that were looked at already."""
+        for write, unless in found:
+            if at in self.arrives_in(write):
+                yield write, unless
+            elif write.id not in past:
+                for earlier, more in self.arrived(self.sooner(write), at, past | {write.id}):
+                    yield earlier, (*unless, *more)
+
+    def sooner(self, write: Step) -> Iterator[Seen]:
+        """The stores that reach everyone before `write` does (``cumul-fence``)."""
+        thread, place = self.home[write.id], self.place[write.id]
+        if write.order == "release":
+            yield from self.known(thread, place)
+            return
+        for i, fence in enumerate(thread.steps[:place]):
+            if fence.kind == "fence" and fence.value == "wmb":
+                for first in thread.steps[:i]:
+                    if first.kind == "write":
+                        sure = () in fence.guard or fence.guard in (first.guard, write.guard)
+                        yield first, () if sure else ((fence.id, first.id),)
+
+    def told(self, thread: Thread) -> None:
+        """What reaches a thread before a store of `thread` does."""
+        for write in thread.steps:
+            if write.kind != "write":
+                continue
+            how = (
+                f"a store-release of {thread.name} is seen after what comes before it"
+                if write.order == "release"
+                else f"stores of {thread.name} are seen in their order across smp_wmb()"
+            )
+            for at in self.arrives_in(write):
+                for first, unless in self.arrived(self.sooner(write), at):
+                    if first is not write:
+                        self.order(how, *unless, (self.arrival(first, at), self.arrival(write, at)))
+
     def fenced(self, thread: Thread) -> None:
         """By when stores have arrived."""
         for i, step in enumerate(thread.steps):
-            if step.kind in FENCES:
+            if step.kind in GRACE:
                 part = (
                     f"stores that come before the grace period of {thread.name} are seen everywhere by then"
                 )
+            elif step.kind == "fence" and step.value == "mb":
+                part = f"stores that come before smp_mb() in {thread.name} are seen everywhere by then"
             elif step.kind == "unlock":
                 part = f"stores of {thread.name} under a lock are seen by whoever takes it next"
             elif step.kind == "read" and thread.after is not None:
@@ -180,12 +262,9 @@ class _Weak:
                 if step.kind == "leave":
                     self.section_stores(thread, i)
                 continue
-            for write in self.earlier(thread, i):
-                if write.kind != "write":
-                    continue
-                for at in self.arrives_in(write):
-                    if step.kind != "read" or at is thread:
-                        self.order(part, (self.arrival(write, at), step.id))
+            for at in self.scenario.threads if step.kind != "read" else (thread,):
+                for write, unless in self.arrived(self.known(thread, i), at):
+                    self.order(part, *unless, (self.arrival(write, at), step.id))
 
     def section_stores(self, thread: Thread, place: int) -> None:
         leave = thread.steps[place]
@@ -225,6 +304,26 @@ class _Weak:
 
 def _cell(step: Step) -> Cell:
     return step.object, step.field
+
+
+def _marked(step: Step) -> bool:
+    return bool(step.order)
+
+
+def _across(first: Step, second: Step) -> str | None:
+    """What barriers of the source say of the order of two steps, `second` after `first`."""
+    for fence, other in ((first, second), (second, first)):
+        if fence.kind == "fence" and other.kind in ACROSS[fence.value]:
+            return {
+                "mb": "does nothing across smp_mb()",
+                "rmb": "loads nothing across smp_rmb()",
+                "wmb": "stores nothing across smp_wmb()",
+            }[fence.value]
+    if first.order == "acquire" and second.kind in ORDERED:
+        return "loads what it acquires before what follows"
+    if second.order == "release" and first.kind in ORDERED:
+        return "stores what it releases after what comes before"
+    return None
 
 
 def _one_lock(first: Step, second: Step) -> bool:
