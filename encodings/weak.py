@@ -37,8 +37,9 @@ ones. That is what the model says of plain accesses that do not race; of those t
 
 What is left out makes more executions, never fewer: that stores of different threads to one cell reach
 everyone in one order, that a lock taken after an unlock in one thread orders what lies before and after the
-two, that a section's end tells what its thread saw, and dependencies through a store that its own thread reads
-again. So a proof is a proof under the model; a violation that is one only here may rest on what was left out.
+two, that a section's end tells what its thread saw, and dependencies through a store that its own thread
+reads again. So a proof is a proof under the model; a violation that is one only here may rest on what was
+left out.
 
 A scenario of one thread is left alone: a thread sees its own steps in program order.
 """
@@ -56,7 +57,7 @@ GRACE = frozenset({"gp-start", "gp-end"})
 ACCESSES = frozenset({"read", "write"})
 ORDERED = ACCESSES | {"free", "call", "alloc", "lock", "unlock"}
 """What is, or has, accesses to memory: what full barriers, acquire and release order."""
-ACROSS = {"mb": ORDERED, "rmb": frozenset({"read"}), "wmb": frozenset({"write"})}
+ACROSS = {"mb": ORDERED, "rmb": frozenset({"read"}), "wmb": frozenset({"write", "unlock"})}
 """The steps that do not move across a fence."""
 Seen = tuple[Step, tuple[tuple[str, str], ...]]
 """A store, and pairs of steps of which one is in its order unless the store was seen (see `Order`)."""
@@ -196,54 +197,90 @@ class _Weak:
             for other in self.writers[_cell(write)]
         )
 
-    def known(self, thread: Thread, place: int) -> Iterator[Seen]:
-        """The stores that come before `place` of `thread`, and those that it, or what started it, saw."""
+    def known(self, thread: Thread, place: int, past: frozenset[str] = frozenset()) -> Iterator[Seen]:
+        """The stores that come before `place` of `thread`, and those that it, or what started it, saw: by a
+        load, or by taking a lock that who saw them had dropped. What threads in `past` (by name) saw is not
+        asked: it is for them that somebody else is."""
         for step in self.earlier(thread, place):
+            here = self.home[step.id]
+            others = past | {thread.name, here.name}
             if step.kind == "write":
                 yield step, ()
-            elif _marked(step) and step.kind == "read":
-                at = self.home[step.id]
+            elif step.kind == "read" and _marked(step):
                 for write in self.writers.get(_cell(step), ()):
-                    if _marked(write) and self.home[write.id] is not at:
-                        yield write, ((step.id, self.arrival(write, at)),)
+                    if _marked(write) and self.home[write.id].name not in others:
+                        unless = self.unseen(write, step)
+                        yield write, unless
+                        for sooner, more in self.sooner(write, others):
+                            yield sooner, (*unless, *more)
+            elif step.kind == "lock":
+                for unlock in self.unlocks(step):
+                    home = self.home[unlock.id]
+                    if home.name not in others:
+                        for write, more in self.known(home, self.place[unlock.id], others):
+                            yield write, ((step.id, unlock.id), *more)
 
-    def arrived(self, found: Iterator[Seen], at: Thread, past: frozenset[str] = frozenset()) -> Iterator[Seen]:
-        """Those of the stores `found` that reach `at`, and for each of the others what reaches everyone
-        before it does. `past` are the ids of stores that were looked at already."""
-        for write, unless in found:
-            if at in self.arrives_in(write):
-                yield write, unless
-            elif write.id not in past:
-                for earlier, more in self.arrived(self.sooner(write), at, past | {write.id}):
-                    yield earlier, (*unless, *more)
+    def unseen(self, write: Step, read: Step) -> tuple[tuple[str, str], ...]:
+        """One of these is in its order if `read`, of another thread, does not yield what `write` stored: that
+        came later, or the thread of `write` stored something else by then."""
+        at, home = self.home[read.id], self.home[write.id]
+        again = [s for s in home.steps[self.place[write.id] + 1 :] if s in self.writers[_cell(write)]]
+        over = ((self.arrival(s, at), read.id) for s in again)
+        return ((read.id, self.arrival(write, at)), *over)
 
-    def sooner(self, write: Step) -> Iterator[Seen]:
-        """The stores that reach everyone before `write` does (``cumul-fence``)."""
+    def unlocks(self, lock: Step) -> Iterator[Step]:
+        """Where another thread drops the lock that `lock` takes, one of the two holds being exclusive."""
+        for thread in self.scenario.threads:
+            exclusive = lock.value == "exclusive"
+            for step in thread.steps if thread is not self.home[lock.id] else ():
+                if _cell(step) == _cell(lock) and step.kind in ("lock", "unlock"):
+                    exclusive |= step.value == "exclusive"
+                    if step.kind == "unlock" and exclusive:
+                        yield step
+
+    def sooner(self, write: Step, past: frozenset[str] = frozenset()) -> Iterator[Seen]:
+        """The stores that are seen by whoever sees `write` (``cumul-fence``)."""
         thread, place = self.home[write.id], self.place[write.id]
         if write.order == "release":
-            yield from self.known(thread, place)
+            yield from self.known(thread, place, past)
             return
         for i, fence in enumerate(thread.steps[:place]):
             if fence.kind == "fence" and fence.value == "wmb":
                 for first in thread.steps[:i]:
                     if first.kind == "write":
                         sure = () in fence.guard or fence.guard in (first.guard, write.guard)
-                        yield first, () if sure else ((fence.id, first.id),)
+                        unless = () if sure else ((fence.id, first.id),)
+                        yield first, unless
+                        for sooner, more in self.sooner(first, past) if first.order == "release" else ():
+                            yield sooner, (*unless, *more)
 
     def told(self, thread: Thread) -> None:
-        """What reaches a thread before a store of `thread` does."""
-        for write in thread.steps:
-            if write.kind != "write":
-                continue
-            how = (
-                f"a store-release of {thread.name} is seen after what comes before it"
-                if write.order == "release"
-                else f"stores of {thread.name} are seen in their order across smp_wmb()"
-            )
-            for at in self.arrives_in(write):
-                for first, unless in self.arrived(self.sooner(write), at):
-                    if first is not write:
-                        self.order(how, *unless, (self.arrival(first, at), self.arrival(write, at)))
+        """What has reached `thread` by when it sees a store, or takes a lock."""
+        for step in thread.steps:
+            if step.kind == "read":
+                for write in self.writers.get(_cell(step), ()):
+                    if self.home[write.id] is not thread:
+                        name = self.home[write.id].name
+                        part = (
+                            f"a store-release of {name} is seen after what comes before it"
+                            if write.order == "release"
+                            else f"stores of {name} are seen in their order across smp_wmb()"
+                        )
+                        self.by(step, self.sooner(write), part, self.unseen(write, step))
+            elif step.kind == "lock":
+                for unlock in self.unlocks(step):
+                    home = self.home[unlock.id]
+                    part = f"stores of {home.name} under a lock are seen by whoever takes it next"
+                    self.by(step, self.known(home, self.place[unlock.id]), part, ((step.id, unlock.id),))
+
+    def by(
+        self, step: Step, stores: Iterator[Seen], part: str, unless: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """That `stores` have reached the thread of `step` by then, but for the pairs `unless`."""
+        at = self.home[step.id]
+        for write, more in stores:
+            if at in self.arrives_in(write):
+                self.order(part, *unless, *more, (self.arrival(write, at), step.id))
 
     def fenced(self, thread: Thread) -> None:
         """By when stores have arrived."""
@@ -254,16 +291,16 @@ class _Weak:
                 )
             elif step.kind == "fence" and step.value == "mb":
                 part = f"stores that come before smp_mb() in {thread.name} are seen everywhere by then"
-            elif step.kind == "unlock":
-                part = f"stores of {thread.name} under a lock are seen by whoever takes it next"
             elif step.kind == "read" and thread.after is not None:
                 part = f"{thread.name} sees the stores that come before it was queued"
+                self.by(step, self.known(thread, i), part)
+                continue
             else:
                 if step.kind == "leave":
                     self.section_stores(thread, i)
                 continue
-            for at in self.scenario.threads if step.kind != "read" else (thread,):
-                for write, unless in self.arrived(self.known(thread, i), at):
+            for write, unless in self.known(thread, i):
+                for at in self.arrives_in(write):
                     self.order(part, *unless, (self.arrival(write, at), step.id))
 
     def section_stores(self, thread: Thread, place: int) -> None:

@@ -125,6 +125,8 @@ def _note(obligation: Obligation, position: Position, labels: set[str], last: bo
         text = verb
     elif step.kind == "call":
         text = step.note or text
+    elif step.kind == "fence":
+        text = step.note or f"smp_{step.value}()"
     elif not step.callback and step.note:
         text = f"{step.note}" + (f" ({path})" if path and path not in step.note else "")
     elif step.kind == "free" or step.kind == "defer":

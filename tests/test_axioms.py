@@ -5,8 +5,8 @@ store each load sees, and in which order stores to one location come, is looked 
 whatever the axioms allow, or a proof would prove nothing. It may allow more: what `encodings/weak.py` leaves
 out.
 
-Plain accesses are drawn too. Where one of them races, the axioms say nothing of what it does, and the scenario
-is held to what they say of the program with READ_ONCE() and WRITE_ONCE() in their place.
+Plain accesses are drawn too. Where one of them races, the axioms say nothing of what it does, and the
+scenario is held to what they say of the program with READ_ONCE() and WRITE_ONCE() in their place.
 
 DENTRYPROOF_AGREEMENT says how many programs are drawn, a fifth of that number.
 """
@@ -142,9 +142,7 @@ def by_axioms(scenario: Scenario, model: str, plain: Tag | None = Tag.ONCE) -> A
         tested = {str(a.step): t for a, t in zip(atoms, truth, strict=True)}
 
         def fits(outcome: Outcome, tested: dict[str, bool] = tested) -> bool:
-            return all(
-                (o != "null") == tested[r] for r, o in zip(loads, outcome, strict=True) if r in tested
-            )
+            return all((o != "null") == tested[r] for r, o in zip(loads, outcome, strict=True) if r in tested)
 
         one = straight(replace(scenario, threads=tuple(threads)), model, plain, fits)
         if one is None:
@@ -158,7 +156,7 @@ def straight(
     scenario: Scenario, model: str, plain: Tag | None, fits: Callable[[Outcome], bool]
 ) -> Allowed | None:
     """The same of a program that executes every step, for outcomes that fit."""
-    tags = {"": [plain] if plain else [], "once": [Tag.ONCE], "acquire": [Tag.ACQUIRE], "release": [Tag.RELEASE]}
+    tags = {order: [Tag(order)] for order in MARKED} | {"": [plain] if plain else []}
     fence = {"mb": Tag.MB, "rmb": Tag.RMB, "wmb": Tag.WMB}
     builder = Builder({"x": 1, "y": 1})
     thread = {t.name: i for i, t in enumerate(scenario.threads)}
@@ -295,3 +293,50 @@ def test_a_scenario_allows_what_the_axioms_allow(
         told = ", ".join(f"{n} {what}" for what, n in seen.items())
         print(f"\n{model} against its axioms, {drawn} accesses: {told}")
     assert seen["with one storing thread a cell and two threads"] > PROGRAMS // 6
+
+
+def access(name: str, kind: str, cell: str, order: str = "once", **more: str) -> Step:
+    return Step(name, kind, "d", cell, order=order, **more)
+
+
+def held(thread: str, *steps: Step) -> tuple[Step, ...]:
+    return Step(f"{thread}l", "lock", "d", "k", "exclusive"), *steps, Step(f"{thread}u", "unlock", "d", "k")
+
+
+REACHED_LATE: dict[str, tuple[Sequence[Sequence[Step]], Outcome]] = {
+    # RWC+po-rel+acq+mb, by a lock: what the second thread saw through the lock may reach the third later.
+    "through a lock": (
+        (
+            held("0", access("w", "write", "x", value="null")),
+            held("1", access("a", "read", "x"), access("b", "read", "y")),
+            (
+                access("v", "write", "y", value="null"),
+                Step("f", "fence", value="mb"),
+                access("c", "read", "x"),
+            ),
+        ),
+        ("null", "initial", "initial"),
+    ),
+    # The second store to y may be seen without the first, and so without what the first one releases.
+    "over a store-release": (
+        (
+            (
+                access("w", "write", "x", value="null"),
+                access("v", "write", "y", "release", value="null"),
+                access("u", "write", "y", value="other"),
+            ),
+            (access("a", "read", "y", "acquire"), access("b", "read", "x")),
+        ),
+        ("other", "initial"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REACHED_LATE)
+def test_a_store_that_may_come_late_does(name: str) -> None:
+    threads, outcome = REACHED_LATE[name]
+    initial = ((("d", "x"), "initial"), (("d", "y"), "initial"))
+    scenario = Scenario(tuple(Thread(f"t{i}", tuple(s), i) for i, s in enumerate(threads)), (), initial)
+    allowed = by_axioms(scenario, "lkmm")
+    assert allowed is not None and outcome in allowed.outcomes
+    assert by_scenario(scenario, "lkmm") == allowed.outcomes
