@@ -54,7 +54,7 @@ def arguments(
     method: str, mode: str, parameters: Sequence[tuple[str, CType]], executor: Executor, at: Source
 ) -> list[Multi]:
     """The values of the parameters. What the VFS itself reads to have one becomes an event of the program."""
-    executor.memory[(NAMEIDATA.path, "flags")] = [(TRUE, _FLAGS)]
+    executor.memory.cells[(NAMEIDATA.path, "flags")] = [(TRUE, _FLAGS)]
     pointers = [t.tag if t.depth == 1 else "" for _, t in parameters]
     values: list[Multi] = []
     for position, (_, ctype) in enumerate(parameters):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import tree_sitter
 
 from ..bdd import FALSE, TRUE
+from .configuration import configured
 from .macros import BODY, Argument, Expansion, arguments, expanded, is_head
 from .parse import Parsed, errors, parse_statements
 from .source import Macro, SourceFile
@@ -18,7 +19,8 @@ from .types import type_tag
 from .values import UNKNOWN_TYPE, Bool, Const, CType, Multi, Sym
 
 if TYPE_CHECKING:
-    from .execute import Executor, Frame
+    from .execute import Executor
+    from .frame import Frame
 
 MAX_DEPTH = 24
 """How deep macros nest in one activation of a function."""
@@ -86,7 +88,7 @@ class Expander:
         under = TRUE
         for text in macro.condition:
             if not re.search(rf"defined\s*\(?\s*{re.escape(name)}\b", text):
-                under = self.x.bdd.conjoin(under, self.x.configured(text))
+                under = self.x.bdd.conjoin(under, configured(self.x.record, text))
         return under
 
     def _painted(self, name: str, node: tree_sitter.Node | None) -> bool:
@@ -157,7 +159,7 @@ class Expander:
                 result += [(x.bdd.conjoin(under, g), v) for g, v in value]
                 after = x.bdd.disjoin(after, x.record.condition)
         x.record.condition = after if after == FALSE else self._same(entry, after)
-        return x.merge(result)
+        return x.alternatives.merge(result)
 
     def _same(self, entry: int, after: int) -> int:
         """The condition after alternatives: the one before them, if every path went on."""
@@ -218,18 +220,18 @@ class Expander:
         if not children:
             return [(TRUE, Const(0))]
         for child in children[:-1]:
-            self.x.statement(child)
+            self.x.control.statement(child)
         last = children[-1]
         if last.type == "expression_statement" and last.named_children:
-            return self.x.value(last.named_children[0])
-        self.x.statement(last)
+            return self.x.expressions.value(last.named_children[0])
+        self.x.control.statement(last)
         return [(TRUE, Const(0))]
 
     def _original(self, node: tree_sitter.Node) -> str:
         return self.x.frame.piece.original(node)
 
     def _unknown(self) -> Multi:
-        return [(TRUE, Sym(("macro", self.x.calls.next())))]
+        return [(TRUE, Sym(("macro", self.x.next())))]
 
     # -- loops -------------------------------------------------------------------------------------
 
@@ -243,7 +245,7 @@ class Expander:
         if not choices or body is None:
             x.record.gap(f"{name}() stands before a statement, and is defined nowhere", x.where(node))
             if body is not None:
-                x.statement(body)
+                x.control.statement(body)
             return
         self._either(choices, lambda m: self._looped(m, given, node, body), None)
 
@@ -256,14 +258,14 @@ class Expander:
         text = expanded(macro, texts).piece.source[len("void f(void) {") : -len("\n;}")]
         if not is_head(text, self._definition):
             self.expand(macro, given, node)
-            x.statement(body)
+            x.control.statement(body)
             return []
         expansion = expanded(macro, texts, f" {BODY};")
         self.bodies.append(_Body(body, frame.piece, frame.line, list(self.active)))
         try:
             with self._inside(macro.name, expansion, given, node) as compound:
                 if compound is not None:
-                    x.statement(compound)
+                    x.control.statement(compound)
         finally:
             self.bodies.pop()
         return []
@@ -281,7 +283,7 @@ class Expander:
         piece, line = frame.piece, frame.line
         frame.piece, frame.line, self.active = body.piece, body.line, body.active
         try:
-            x.statement(body.node)
+            x.control.statement(body.node)
         finally:
             frame.piece, frame.line, self.active = piece, line, active
             self.bodies.append(body)
@@ -298,7 +300,7 @@ class Expander:
                 loops = [c for c in children if c.type == "while_statement"]
                 inner = loops[0].child_by_field_name("condition") if len(loops) == 1 else None
                 if inner is not None:
-                    return x.truth(inner)
+                    return x.expressions.truth(inner)
         x.record.gap(f"{name}() ends a do loop, and is no while", x.where(condition))
         return x.record.fresh(f"{name}()")
 
@@ -308,18 +310,18 @@ class Expander:
         """The value of a call that the compiler itself answers; None if `name` is none."""
         x = self.x
         if name == "__builtin_choose_expr" and len(args) == 3:
-            holds = x.truth(args[0])
+            holds = x.expressions.truth(args[0])
             return self.alternatives(
                 [
-                    (holds, lambda: x.value(args[1])),
-                    (x.bdd.negate(holds), lambda: x.value(args[2])),
+                    (holds, lambda: x.expressions.value(args[1])),
+                    (x.bdd.negate(holds), lambda: x.expressions.value(args[2])),
                 ]
             )
         if name == "__builtin_types_compatible_p" and len(args) == 2:
             return self._compatible(args)
         if name == "OFFSETOF":
             for index in _indexes(args[1]) if len(args) > 1 else []:
-                x.value(index)
+                x.expressions.value(index)
             return [(TRUE, Const(None, f"offsetof({', '.join(map(x.text, args))})"))]
         if name in ("_Static_assert", "static_assert"):
             return [(TRUE, Const(0))]
@@ -353,7 +355,7 @@ class Expander:
                 key = ("generic", x.text(children[0]), number, len(x.record.atoms))
                 under = x.bdd.conjoin(rest, x.record.atom("free", key, f"the type of {x.text(children[0])}"))
             rest = x.bdd.without(rest, under)
-            runs.append((under, lambda e=expression: x.value(e)))  # type: ignore[misc]
+            runs.append((under, lambda e=expression: x.expressions.value(e)))  # type: ignore[misc]
         return runs[0][1]() if len(runs) == 1 else self.alternatives(runs)
 
     def _named_type(self, node: tree_sitter.Node) -> CType:
@@ -421,13 +423,13 @@ class Expander:
                 if value is None:
                     continue
                 if not sets or (constraint is not None and "+" in x.text(constraint)):
-                    x.value(value)
+                    x.expressions.value(value)
                 if sets:
-                    unknown: Multi = [(TRUE, Sym(("asm", x.calls.next())))]
+                    unknown: Multi = [(TRUE, Sym(("asm", x.next())))]
                     if value.type == "identifier" and x.text(value) in x.frame.types:
-                        x.assign(x.text(value), unknown)
+                        x.memory.assign(x.text(value), unknown)
                     else:
-                        x.store(x.place(value), unknown, node)
+                        x.memory.store(x.places.of(value), unknown, node)
         return [(TRUE, Const(0))]
 
 

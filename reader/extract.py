@@ -11,9 +11,11 @@ from ..spec.kernel_functions import table
 from ..spec.program import Atom, Event, Gap, Model, Program, Source
 from ..spec.vfs import Vfs, vfs
 from .arguments import arguments, known
-from .execute import MAX_CALLS, MAX_FOLLOWED, Executor, parameters
+from .execute import Executor
+from .frame import parameters
 from .function_text import Texts
 from .handover import Handover
+from .limits import MAX_CALLS, MAX_FOLLOWED
 from .methods import SUPER_METHODS, Job, Methods
 from .pieces import pieces
 from .recorder import MAX_DEFINED, Abandon, Pending

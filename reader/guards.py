@@ -17,12 +17,13 @@ import tree_sitter
 from ..bdd import FALSE, TRUE
 from .macros import Argument, arguments
 from .mask import FREE
-from .parse import closing
+from .parse import closing, comma_separated
 from .source import SourceFile
 from .values import UNKNOWN_TYPE, Const, CType, Multi
 
 if TYPE_CHECKING:
-    from .execute import Executor, Frame
+    from .execute import Executor
+    from .frame import Frame
 
 _DEFINED = re.compile(
     r"^(DEFINE_FREE|(?:DEFINE|EXTEND)_CLASS|DEFINE_GUARD(?:_COND)?|DEFINE_LOCK_GUARD_(?:0|1|1_COND))[ \t]*\(",
@@ -31,6 +32,11 @@ _DEFINED = re.compile(
 _DEFINING = re.compile("DEFINE_|EXTEND_CLASS")
 _SELF = "_T"
 _RETURNED = "_RET"
+_SCOPES = {"scoped_guard": 1, "scoped_class": 2}
+"""How many arguments come before those of the guard or class: its name, and that of the variable."""
+_SCOPE_BEGINS = re.compile(r"\s*((?:scoped|with)_\w+)\s*(\(.*\))\s*$", re.S)
+SCOPE_MACROS = 3
+"""How many macros that stand for one another are looked through, for scoped_guard() or scoped_class()."""
 
 
 @dataclass(frozen=True)
@@ -93,21 +99,21 @@ class Guards:
         if guarded is None:
             return None
         x = self.x
-        variable = variable or f"<guard {x.calls.next()}>"
-        x.declare(variable, CType(guarded.tag, 1) if guarded.tag else UNKNOWN_TYPE)
+        variable = variable or f"<guard {x.next()}>"
+        x.memory.declare(variable, CType(guarded.tag, 1) if guarded.tag else UNKNOWN_TYPE)
         given = dict(zip(guarded.takes, values, strict=False))
         line = x.where(node).line
         value = self.evaluate(guarded.enter, given, line) if guarded.enter else values[0] if values else []
         got = TRUE
         if guarded.got:
             held = self.evaluate(guarded.got, {**given, _RETURNED: value}, line)
-            got = x.truths(held, f"{name} is had")
+            got = x.truth.of(held, f"{name} is had")
             value = values[0] if values else []
         elif guarded.takes == (_SELF,):
             value = values[0] if values else [(TRUE, Const(1))]
         x.frame.kept.setdefault(variable, [])
         x.frame.env.pop(variable, None)
-        x.assign(variable, value)
+        x.memory.assign(variable, value)
         self._held[(id(x.frame), variable)] = got
         frame = x.frame
         saved = x.record.condition
@@ -134,7 +140,7 @@ class Guards:
     def cleanup(self, function: str, variable: str, node: tree_sitter.Node) -> None:
         """A variable with a cleanup attribute: `function` is called with its address."""
         x = self.x
-        target: Multi = x.address(variable)
+        target: Multi = x.memory.address(variable)
         self._at_end(lambda: x.calls.apply(function, [target], node), node)
 
     def _leave(self, guarded: Guarded, frame: Frame, variable: str, line: int) -> None:
@@ -145,7 +151,7 @@ class Guards:
         """Execute C text, as if on `line`, with names bound to values; the value of its last expression."""
         x = self.x
         with self._bound(given):
-            return x.calls.expander.text(text, line)
+            return x.expander.text(text, line)
 
     @contextmanager
     def _bound(self, given: dict[str, Multi]) -> Iterator[None]:
@@ -163,6 +169,67 @@ class Guards:
                     frame.env[name] = earlier
                 if ctype is not None:
                     frame.types[name] = ctype
+
+    # -- statements and calls -----------------------------------------------------------------------
+
+    def call(self, function: tree_sitter.Node, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
+        """guard(NAME)(...), CLASS(NAME, variable)(...) or ACQUIRE(NAME, variable)(...)."""
+        x = self.x
+        inner = function.child_by_field_name("arguments")
+        names = [x.text(c) for c in inner.named_children] if inner is not None else []
+        kind, variable = names[0] if names else "", names[1] if len(names) > 1 else ""
+        if self.begin(kind, variable, [x.expressions.value(a) for a in args], node) is None:
+            x.record.gap(f"{x.text(function)} is not known", x.where(node))
+        return [(TRUE, Const(0))]
+
+    def scoped(self, word: str, condition: tree_sitter.Node | None, node: tree_sitter.Node) -> None:
+        """A scoped_guard() or scoped_class() statement, or a macro for one: its body between taking and
+        dropping the lock; a scoped_cond_guard() has a statement for when the lock is not had."""
+        x = self.x
+        inner = condition.named_children[0] if condition is not None and condition.named_children else None
+        args = comma_separated(inner) if inner is not None else []
+        first = 2 if word.startswith(("scoped_cond", "scoped_class")) else 1
+        name = x.text(args[0]) if args else word
+        variable = x.text(args[1]) if word == "scoped_class" and len(args) > 1 else ""
+        with self.scope():
+            meant = self._scope_macro(word, [x.expressions.value(a) for a in args], node)
+            if meant is not None:
+                got = self.begin(meant[0], "", meant[1], node)
+            else:
+                got = self.begin(name, variable, [x.expressions.value(a) for a in args[first:]], node)
+            if got is None:
+                x.record.gap(f"{word}({name}) is not known", x.where(node))
+                got = TRUE
+            body = node.child_by_field_name("consequence")
+            entry = x.record.condition
+            x.record.condition = x.bdd.conjoin(entry, got)
+            if body is not None:
+                x.control.statement(body)
+            after, x.record.condition = x.record.condition, x.bdd.without(entry, got)
+            if word.startswith("scoped_cond") and x.record.condition != FALSE and condition is not None:
+                texts = arguments(x.frame.piece.original(condition))
+                x.expander.text(texts[1].text if len(texts) > 1 else "", x.where(node).line)
+            x.record.condition = x.bdd.disjoin(after, x.record.condition)
+
+    def _scope_macro(
+        self, word: str, values: list[Multi], node: tree_sitter.Node
+    ) -> tuple[str, list[Multi]] | None:
+        """Which guard or class a macro like ``with_creds(cred)`` takes, and its arguments; None if `word` is
+        no macro for scoped_guard() or scoped_class()."""
+        x = self.x
+        for _ in range(SCOPE_MACROS):
+            found = x.scope.macro(word, x.frame.file)
+            begins = _SCOPE_BEGINS.match(found[0][1].body) if found and word not in _SCOPES else None
+            if begins is None:
+                return None
+            given = dict(zip(found[0][1].params or (), values, strict=False))
+            word, texts = begins.group(1), [a.text.strip() for a in arguments(begins.group(2))]
+            skipped = _SCOPES.get(word, 0)
+            line = x.where(node).line
+            values = [self.evaluate(t, given, line) for t in texts[skipped:]]
+            if skipped:
+                return texts[0], values
+        return None
 
     # -- ends --------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ position in the file. What a masked word was is kept in `Parsed.words`, keyed by
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import tree_sitter
@@ -144,4 +145,29 @@ def errors(node: tree_sitter.Node) -> list[tree_sitter.Node]:
     return found
 
 
-__all__ = ["Parsed", "closing", "errors", "parse", "parse_function", "parse_statements"]
+def descend(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+    """`node` and all named nodes below it, in the order of the text."""
+    todo = [node]
+    while todo:
+        current = todo.pop()
+        yield current
+        todo.extend(reversed(current.named_children))
+
+
+def comma_separated(node: tree_sitter.Node) -> list[tree_sitter.Node]:
+    """The operands of a comma expression, of commas in it too; `node` itself if it is none."""
+    if node.type == "comma_expression":
+        return [a for child in node.named_children for a in comma_separated(child)]
+    return [node]
+
+
+__all__ = [
+    "Parsed",
+    "closing",
+    "comma_separated",
+    "descend",
+    "errors",
+    "parse",
+    "parse_function",
+    "parse_statements",
+]

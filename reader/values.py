@@ -103,3 +103,13 @@ def untagged(value: Value) -> Value:
 def join(a: str, b: str) -> str:
     """The path of member `b` of member `a`; of the object itself where `a` is empty."""
     return f"{a}.{b}" if a else b
+
+
+def retype(value: Value, ctype: CType) -> Value:
+    """`value` seen as of type `ctype`: an untyped pointer learns what it points to."""
+    if isinstance(value, Ptr) and ctype.known and ctype.depth == 1 and ctype.tag:
+        if not value.field:
+            return value._replace(otype=value.otype or ctype.tag, ctype=CType(ctype.tag))
+        if not (value.ctype.known and value.ctype.tag):
+            return value._replace(ctype=CType(ctype.tag))
+    return value

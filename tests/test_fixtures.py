@@ -16,7 +16,7 @@ from dentryproof.commands.main import main
 from dentryproof.errors import InputError, UsageError
 from dentryproof.proofs.engine import Request, run
 from dentryproof.proofs.verdict import Report, Verdict, clause_verdicts
-from dentryproof.reader.execute import MAX_FOLLOWED
+from dentryproof.reader.limits import MAX_FOLLOWED
 from dentryproof.reader.recorder import Recorder
 from dentryproof.spec.program import Event
 

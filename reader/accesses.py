@@ -1,0 +1,176 @@
+"""Accesses of functions of the table to what they are handed: reads, writes, references."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import tree_sitter
+
+from ..bdd import TRUE
+from ..spec.kernel_functions import Effect
+from ..spec.program import Event
+from .called import Called
+from .values import Const, Multi, Ptr, Sym
+
+if TYPE_CHECKING:
+    from .execute import Executor
+
+_SPECIFIER = re.compile(
+    r"%[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|t|j|L)?([a-zA-Z%])([A-Za-z0-9]*)"
+)
+
+
+class Accesses:
+    """Executes what functions of the table read and write. One instance serves one `Executor`."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.x = executor
+
+    def pointers(self, values: list[Multi], index: int) -> list[tuple[int, Ptr]]:
+        """The pointers to shared memory that argument `index` may be."""
+        if index >= len(values):
+            return []
+        return [
+            (g, v)
+            for g, v in self.x.alternatives.each(values[index])
+            if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:"))
+        ]
+
+    def touch(self, kind: str, call: Called, effect: Effect, value: str = "") -> None:
+        """Record an access of that kind (``read``, ``write``) to the memory that the argument which `effect`
+        names points to; `value`: what is written."""
+        x = self.x
+        extra = (
+            effect.arguments[1]
+            if len(effect.arguments) > 1
+            and not effect.arguments[1].isdigit()
+            and effect.arguments[1] not in ("shared", "zero", "free", "lock", "not-dead", "parent", "or-null")
+            else ""
+        )
+        index = effect.index(0)
+        for g, v in self.pointers(call.values, index):
+            member = f"{v.field}.{extra}" if v.field and extra else (v.field or extra or "*")
+            if "or-null" in effect.arguments:
+                g = x.bdd.conjoin(g, x.truth.nonzero(v))
+            x.record.emit(
+                Event(
+                    kind,
+                    v.path,
+                    member,
+                    value=value,
+                    source=x.where(call.node),
+                    via=v.via,
+                    debug=x.record.debug > 0,
+                    type=v.otype,
+                    note=call.known.name + "()",
+                ),
+                g,
+            )
+        if index < len(call.values) and kind in ("read", "write") and "or-null" not in effect.arguments:
+            for g, w in x.alternatives.each(call.values[index]):
+                if isinstance(w, Const) and w.number == 0:
+                    x.record.emit(
+                        Event(
+                            kind,
+                            "NULL",
+                            "",
+                            value,
+                            source=x.where(call.node),
+                            debug=x.record.debug > 0,
+                            note=call.known.name + "()",
+                        ),
+                        g,
+                    )
+
+    def read(self, call: Called, effect: Effect) -> Multi | None:
+        """What an argument points to is read."""
+        self.touch("read", call, effect)
+        return None
+
+    def write(self, call: Called, effect: Effect) -> Multi | None:
+        """What an argument points to is written; a local variable then holds something else."""
+        self.touch("write", call, effect, "other")
+        index = effect.index(0)
+        for g, v in self.x.alternatives.each(call.values[index]) if index < len(call.values) else []:
+            if isinstance(v, Ptr) and v.path.startswith("local:"):
+                self._overwrite(g, v, call.node)
+        return None
+
+    def _overwrite(self, under: int, place: Ptr, node: tree_sitter.Node) -> None:
+        """A variable whose address is handed to a function that writes there holds something else now."""
+        x = self.x
+        cells = [c for c in x.memory.cells if c[0] == place.path and c[1].startswith(place.field)]
+        if not place.field and not place.ctype.array and (place.ctype.depth or not place.ctype.tag):
+            cells.append((place.path, ""))
+        for path, field in cells:
+            written: Multi = [(TRUE, Sym(("written", x.next())))]
+            x.memory.store([(under, place._replace(path=path, field=field))], written, node)
+
+    def load(self, call: Called, effect: Effect) -> Multi | None:
+        """The result is what stands at the address that an argument is."""
+        return self.x.memory.load(call.values[effect.index(0)], call.node) if call.values else None
+
+    def store_through(self, call: Called, effect: Effect) -> Multi | None:
+        """A value is stored at the address that the first argument is; an exchange yields what was there."""
+        x = self.x
+        if len(call.values) < 2:
+            return None
+        old = x.memory.load(call.values[0], call.node) if effect.operation != "store-through" else None
+        x.memory.store(call.values[0], call.values[effect.index(1, 1)], call.node)
+        return old
+
+    def reference(self, call: Called, effect: Effect) -> Multi | None:
+        """A reference is taken or dropped."""
+        x = self.x
+        kind = effect.operation
+        value = "not-dead" if "not-dead" in effect.arguments else ""
+        for g, v in self.pointers(call.values, effect.index(0)):
+            path = v.path
+            if "parent" in effect.arguments:
+                path = "parent"
+            elif v.field not in ("", "d_lockref") and v.ctype.known and not v.ctype.tag:
+                continue
+            x.record.emit(
+                Event(
+                    kind,
+                    path,
+                    "",
+                    value=value,
+                    source=x.where(call.node),
+                    via=v.via,
+                    debug=x.record.debug > 0,
+                    type=v.otype,
+                    note=call.known.name + "()",
+                ),
+                g,
+            )
+        return None
+
+    def format(self, call: Called, effect: Effect) -> Multi | None:
+        """The arguments that a printf() format dereferences are read."""
+        index = effect.index(0)
+        if index >= len(call.args):
+            return None
+        text = self.x.frame.piece.string(call.args[index])
+        position = index + 1
+        for specifier, rest in _SPECIFIER.findall(text):
+            if specifier == "%":
+                continue
+            touched = (specifier == "s") or (
+                specifier == "p"
+                and rest[:1]
+                in ("d", "D", "I", "i", "U", "M", "m", "h", "E", "g", "B", "N", "b", "V", "a", "t", "C", "G")
+            )
+            if touched:
+                member = "d_name" if specifier == "p" and rest[:1] == "d" else "*"
+                self.touch(
+                    "read",
+                    call,
+                    Effect("read", (str(position), member, "or-null")),
+                )
+            position += 1
+        return None
+
+
+__all__ = ["Accesses"]
