@@ -164,13 +164,13 @@ class _Weak:
             return "stays within its read-side section"
         if first.kind == "lock" or second.kind == "unlock" or _one_lock(first, second):
             return "stays within its critical sections"
-        if part := _across(first, second):
+        if part := self.across(first, second):
             return part
         if self.decides(first, second):
             return "stores only after it has read what says whether to"
         if second.kind == "defer":
             return "queues a callback after what comes before that"
-        if second.via == first.id:
+        if second.via == first.id and not self.forwarded(first) and not self.stands_in(second):
             return "follows a pointer after it has read it"
         if (
             {first.kind, second.kind} <= ACCESSES
@@ -186,10 +186,45 @@ class _Weak:
         if thread.after is not None:
             yield from self.earlier(self.home[thread.after], self.place[thread.after])
 
+    def across(self, first: Step, second: Step) -> str | None:
+        """What barriers of the source say of the order of two steps, `second` after `first`."""
+        for fence, other in ((first, second), (second, first)):
+            if fence.kind == "fence" and other.kind in ACROSS[fence.value]:
+                if fence.value == "rmb" and (
+                    self.forwarded(other) if other is first else self.stands_in(other)
+                ):
+                    return None
+                return {
+                    "mb": "does nothing across smp_mb()",
+                    "rmb": "loads nothing across smp_rmb()",
+                    "wmb": "stores nothing across smp_wmb()",
+                }[fence.value]
+        if first.order == "acquire" and second.kind in ORDERED and not self.forwarded(first):
+            return "loads what it acquires before what follows"
+        if second.order == "release" and first.kind in ORDERED:
+            return "stores what it releases after what comes before"
+        return None
+
+    def forwarded(self, read: Step) -> bool:
+        """Whether a load may yield what its own thread stored: it may do so before that store is executed, and
+        what comes after the load need not come after the store. (The model has no ``rfi`` in ``hb``.)"""
+        return any(map(self.same_cell(read), self.home[read.id].steps[: self.place[read.id]]))
+
+    def stands_in(self, step: Step) -> bool:
+        """Whether an access is plain and its own thread stores there later. The model has no plain accesses
+        in ``hb``, so that what comes before this one need not come before that store."""
+        later = self.home[step.id].steps[self.place[step.id] + 1 :]
+        return step.kind in ACCESSES and not _marked(step) and any(map(self.same_cell(step), later))
+
+    def same_cell(self, step: Step) -> Callable[[Step], bool]:
+        return lambda other: other.kind == "write" and _cell(other) == _cell(step)
+
     def decides(self, read: Step, write: Step) -> bool:
         """Whether `write` is executed or not by what `read` yields, both marked: a control dependency. A
         compiler may make one of two stores of one value, one on each branch, and put that before the test."""
         if write.kind != "write" or not (_marked(read) and _marked(write)) or () in write.guard:
+            return False
+        if self.forwarded(read):
             return False
         tests = [{(n, p) for n, p in cube if self.tested.get(n) == read.id} for cube in write.guard]
         return bool(set.intersection(*tests) if tests else ()) and not any(
@@ -222,11 +257,12 @@ class _Weak:
 
     def unseen(self, write: Step, read: Step) -> tuple[tuple[str, str], ...]:
         """One of these is in its order if `read`, of another thread, does not yield what `write` stored: that
-        came later, or the thread of `write` stored something else by then."""
-        at, home = self.home[read.id], self.home[write.id]
-        again = [s for s in home.steps[self.place[write.id] + 1 :] if s in self.writers[_cell(write)]]
+        came later, the thread of `write` stored something else by then, or that of `read` did."""
+        at, home, arrival = self.home[read.id], self.home[write.id], self.arrival(write, self.home[read.id])
+        again = filter(self.same_cell(write), home.steps[self.place[write.id] + 1 :])
+        own = filter(self.same_cell(write), at.steps[: self.place[read.id]])
         over = ((self.arrival(s, at), read.id) for s in again)
-        return ((read.id, self.arrival(write, at)), *over)
+        return ((read.id, arrival), *over, *((arrival, s.id) for s in own))
 
     def unlocks(self, lock: Step) -> Iterator[Step]:
         """Where another thread drops the lock that `lock` takes, one of the two holds being exclusive."""
@@ -345,22 +381,6 @@ def _cell(step: Step) -> Cell:
 
 def _marked(step: Step) -> bool:
     return bool(step.order)
-
-
-def _across(first: Step, second: Step) -> str | None:
-    """What barriers of the source say of the order of two steps, `second` after `first`."""
-    for fence, other in ((first, second), (second, first)):
-        if fence.kind == "fence" and other.kind in ACROSS[fence.value]:
-            return {
-                "mb": "does nothing across smp_mb()",
-                "rmb": "loads nothing across smp_rmb()",
-                "wmb": "stores nothing across smp_wmb()",
-            }[fence.value]
-    if first.order == "acquire" and second.kind in ORDERED:
-        return "loads what it acquires before what follows"
-    if second.order == "release" and first.kind in ORDERED:
-        return "stores what it releases after what comes before"
-    return None
 
 
 def _one_lock(first: Step, second: Step) -> bool:

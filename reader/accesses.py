@@ -135,8 +135,8 @@ class Accesses:
         if not known.order:
             return
         order = "acquire" if known.order == "acquire" else "once"
-        own = {v.via for _, v in result if isinstance(v, Ptr)}
-        own |= {v.key[2] for _, v in result if isinstance(v, Sym) and v.key[0] == "load"}
+        own: list[object] = [v.via for _, v in result if isinstance(v, Ptr)]
+        own += [v.key[2] for _, v in result if isinstance(v, Sym) and v.key[0] == "load"]
         self.x.record.mark(since, "read", lambda _: order, {i for i in own if isinstance(i, int)})
 
     def stored(self, known: KernelFunction, address: Multi, value: Multi, node: tree_sitter.Node) -> None:

@@ -19,11 +19,7 @@ MAX_LITERALS = 16
 MAX_EVENTS = 40_000
 
 
-_ACROSS = {
-    "mb": frozenset({"read", "write", "free", "defer"}),
-    "rmb": frozenset({"read"}),
-    "wmb": frozenset({"write"}),
-}
+_ACROSS = {"mb": frozenset({"read", "write"}), "rmb": frozenset({"read"}), "wmb": frozenset({"write"})}
 """The kinds of events for which a fence is kept."""
 
 LAST_REFERENCE = "drops the last reference"

@@ -329,6 +329,35 @@ REACHED_LATE: dict[str, tuple[Sequence[Sequence[Step]], Outcome]] = {
         ),
         ("other", "initial"),
     ),
+    # The second thread's second load yields its own store before that is executed: the acquire orders what
+    # follows with neither the store nor the load before it.
+    "by what is forwarded": (
+        (
+            (
+                access("w", "write", "x", value="null"),
+                access("v", "write", "y", "release", value="null"),
+            ),
+            (
+                access("a", "read", "y"),
+                access("u", "write", "y", value="other"),
+                access("b", "read", "y", "acquire"),
+                access("c", "read", "x"),
+            ),
+        ),
+        ("null", "other", "initial"),
+    ),
+    # LB: an address dependency leads to a plain load, and that stands before a store to its cell.
+    "by way of a plain load": (
+        (
+            (access("a", "read", "y", "acquire"), access("w", "write", "x", value="null")),
+            (
+                access("b", "read", "x"),
+                replace(access("c", "read", "y", ""), via="b"),
+                access("v", "write", "y", value="null"),
+            ),
+        ),
+        ("null", "null", "initial"),
+    ),
 }
 
 
@@ -337,6 +366,6 @@ def test_a_store_that_may_come_late_does(name: str) -> None:
     threads, outcome = REACHED_LATE[name]
     initial = ((("d", "x"), "initial"), (("d", "y"), "initial"))
     scenario = Scenario(tuple(Thread(f"t{i}", tuple(s), i) for i, s in enumerate(threads)), (), initial)
-    allowed = by_axioms(scenario, "lkmm")
-    assert allowed is not None and outcome in allowed.outcomes
-    assert by_scenario(scenario, "lkmm") == allowed.outcomes
+    allowed = by_axioms(scenario, "lkmm", None)
+    assert allowed is not None and outcome in allowed.outcomes and not allowed.races
+    assert allowed.outcomes <= by_scenario(scenario, "lkmm")
