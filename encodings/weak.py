@@ -206,8 +206,8 @@ class _Weak:
         return None
 
     def forwarded(self, read: Step) -> bool:
-        """Whether a load may yield what its own thread stored: it may do so before that store is executed, and
-        what comes after the load need not come after the store. (The model has no ``rfi`` in ``hb``.)"""
+        """Whether a load may yield what its own thread stored: it may do so before that store is executed,
+        and what comes after the load need not come after the store. (The model has no ``rfi`` in ``hb``.)"""
         return any(map(self.same_cell(read), self.home[read.id].steps[: self.place[read.id]]))
 
     def stands_in(self, step: Step) -> bool:

