@@ -24,8 +24,7 @@ arrives there, in that thread's view of the cell. What is kept:
     ``smp_wmb()``: no store does, and those before it arrive before those after it (``wmb``);
 *   an acquire comes before what follows it (``acq-po``), a release after what comes before it (``po-rel``),
     and arrives after what its thread stored, or saw, before it (``cumul-fence``);
-*   address dependencies: what is reached through a pointer is touched after the pointer was read; control
-    dependencies: a marked store comes after the marked load that says whether it happens;
+*   address dependencies: what is reached through a pointer is touched after the pointer was read;
 *   one cell: a thread's own accesses to it keep their order, but for two reads, of which the second does
     not see an older value than the first (coherence).
 
@@ -35,11 +34,11 @@ A plain access is taken as one access of the machine that the compiler moves acr
 it does not guess: a dependency holds of a plain load, and a fence orders plain accesses as it does marked
 ones. That is what the model says of plain accesses that do not race; of those that do it says nothing.
 
-What is left out makes more executions, never fewer: that stores of different threads to one cell reach
-everyone in one order, that a lock taken after an unlock in one thread orders what lies before and after the
-two, that a section's end tells what its thread saw, and dependencies through a store that its own thread
-reads again. So a proof is a proof under the model; a violation that is one only here may rest on what was
-left out.
+What is left out makes more executions, never fewer: control dependencies (a guard may say what no branch of
+the source does: that a pointer which is followed is not NULL), that stores of different threads to one cell
+reach everyone in one order, that a lock taken after an unlock in one thread orders what lies before and
+after the two, that a section's end tells what its thread saw, and dependencies on or through a store of the
+same thread. So a proof is a proof under the model; a violation that is one only here may rest on what was left out.
 
 A scenario of one thread is left alone: a thread sees its own steps in program order.
 """
@@ -93,7 +92,6 @@ class _Weak:
                 if step.kind == "write":
                     self.writers.setdefault(_cell(step), []).append(step)
         self.shared = {c for c, writes in self.writers.items() for w in writes if self.arrives_in(w)}
-        self.tested = {a.name: a.step for a in scenario.atoms if a.kind == "nonnull"}
         self.orders: dict[tuple[tuple[str, str], ...], Order] = {}
 
     def arrives_in(self, write: Step) -> list[Thread]:
@@ -166,8 +164,6 @@ class _Weak:
             return "stays within its critical sections"
         if part := self.across(first, second):
             return part
-        if self.decides(first, second):
-            return "stores only after it has read what says whether to"
         if second.kind == "defer":
             return "queues a callback after what comes before that"
         if second.via == first.id and not self.forwarded(first) and not self.stands_in(second):
@@ -218,19 +214,6 @@ class _Weak:
 
     def same_cell(self, step: Step) -> Callable[[Step], bool]:
         return lambda other: other.kind == "write" and _cell(other) == _cell(step)
-
-    def decides(self, read: Step, write: Step) -> bool:
-        """Whether `write` is executed or not by what `read` yields, both marked: a control dependency. A
-        compiler may make one of two stores of one value, one on each branch, and put that before the test."""
-        if write.kind != "write" or not (_marked(read) and _marked(write)) or () in write.guard:
-            return False
-        if self.forwarded(read):
-            return False
-        tests = [{(n, p) for n, p in cube if self.tested.get(n) == read.id} for cube in write.guard]
-        return bool(set.intersection(*tests) if tests else ()) and not any(
-            other is not write and self.home[other.id] is self.home[write.id] and other.value == write.value
-            for other in self.writers[_cell(write)]
-        )
 
     def known(self, thread: Thread, place: int, past: frozenset[str] = frozenset()) -> Iterator[Seen]:
         """The stores that come before `place` of `thread`, and those that it, or what started it, saw: by a
