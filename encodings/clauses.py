@@ -7,7 +7,7 @@ has. `docs/certificates.md` says which clauses a definition and a fact become; `
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 TRUE, FALSE = 1, -1
 
@@ -16,8 +16,7 @@ Name = tuple[str, ...]
 Terms = tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(NamedTuple):
     """A disjunction of literals. `of` is the constraint that it belongs to, "" for a mere abbreviation."""
 
     name: str
@@ -98,14 +97,11 @@ class Clauses:
 
     def _defining(self, number: int, terms: Terms) -> Iterator[Clause]:
         title, of = ":".join(self.names[number]), self._of[number]
-        if len(terms) == 1:
-            yield Clause(f"{title}/0", (number, *(-x for x in terms[0])), of)
-            for i, x in enumerate(terms[0], 1):
-                yield Clause(f"{title}/{i}", (-number, x), of)
-        else:
-            yield Clause(f"{title}/0", (-number, *(x for (x,) in terms)), of)
-            for i, (x,) in enumerate(terms, 1):
-                yield Clause(f"{title}/{i}", (number, -x), of)
+        conjunction = len(terms) == 1
+        sign, parts = (1, terms[0]) if conjunction else (-1, [x for (x,) in terms])
+        yield Clause(f"{title}/0", (sign * number, *[-sign * x for x in parts]), of)
+        for i, x in enumerate(parts, 1):
+            yield Clause(f"{title}/{i}", (-sign * number, sign * x), of)
 
     def values(self, base: Sequence[bool]) -> list[bool]:
         """The truth of every variable, given (by number) that of those which are not defined."""
@@ -120,7 +116,8 @@ def _folded(terms: Iterable[Iterable[int]]) -> Terms:
     """`terms` without what is constant in them, without what contradicts itself, and each once."""
     kept: dict[frozenset[int], tuple[int, ...]] = {}
     for term in terms:
-        literals = dict.fromkeys(x for x in term if x != TRUE)
+        literals = dict.fromkeys(term)
+        literals.pop(TRUE, None)
         if FALSE not in literals and not any(-x in literals for x in literals):
             kept.setdefault(frozenset(literals), tuple(literals))
     return tuple(kept.values())

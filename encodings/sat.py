@@ -95,11 +95,17 @@ class Question:
         self.clauses, self.variables = _dense(self.orders.clauses.all(), self.orders.clauses.names)
         self.deadline = deadline
         self.lemmas: list[Lemma] = []
-        self._numbers = {name: n for n, name in enumerate(self.variables)}
-        self._pairs = [(n, v[1], v[2]) for n, v in enumerate(self.variables) if v[:1] == ("before",)]
-        self._chains = list(_chains(scenario))
+        self._numbers = {name: n for n, name in enumerate(self.variables) if n}
+        self._names = tuple(self.orders.steps)
+        number_of = self.orders.position
+        self._pairs = [
+            (n, number_of[v[1]], number_of[v[2]])
+            for n, v in enumerate(self.variables)
+            if v[:1] == ("before",)
+        ]
+        self._chains = [[number_of[s] for s in steps] for steps in _chains(scenario)]
         self._home = {s: i for i, steps in enumerate(self._chains) for s in steps}
-        self._place = {s: i for steps in self._chains for i, s in enumerate(steps)}
+        self._executions = [self._literal(self.orders.executed(s)) for s in self._names]
         self._groups: dict[Group, int] = {}
         self._fresh = len(self.variables)
         self._empty = any(not c.literals for c in self.clauses)
@@ -117,6 +123,11 @@ class Question:
             clauses.fact(f"transitive:{a}:{b}:{c}", [-ab, -bc, -ca], "")
             clauses.fact(f"transitive:{c}:{b}:{a}", [ab, bc, ca], "")
 
+    def _literal(self, literal: int) -> int:
+        """A literal of `orders` as the solver numbers it; 0 if nothing is asked of that variable."""
+        number = self._numbers.get(self.orders.clauses.names[abs(literal)], 0)
+        return number if literal > 0 else -number
+
     def __enter__(self) -> Question:
         return self
 
@@ -128,7 +139,7 @@ class Question:
         if self._empty:
             return SatAnswer("unsat", core=tuple(c.of for c in self.clauses if c.of and not c.literals))
         while (found := self._solve(list(self._groups.values()))) is True:
-            model = {abs(x) for x in self._solver.get_model() if x > 0}
+            model = self._solver.get_model()
             order, lemmas = self._arrange(model)
             if not lemmas:
                 return SatAnswer("sat", trace=self._trace(order, model))
@@ -207,47 +218,57 @@ class Question:
             for a, b in lemma.edges
         )
 
-    def _arrange(self, model: set[int]) -> tuple[list[str], list[Lemma]]:
-        """All steps in an order that `model` allows; or circles that keep it from being one."""
-        home, place, chains = self._home, self._place, self._chains
-        needs: dict[str, dict[int, str]] = {}  # of a step, by chain: the last that comes before it
+    def _arrange(self, model: Sequence[int]) -> tuple[list[str], list[Lemma]]:
+        """All steps in an order in which those that `model` executes stand as it says; or circles of these.
+
+        Sets of steps are the bits of an integer."""
+        taken = self._taken(model)
+        needs = [0] * len(self._names)
         for number, a, b in self._pairs:
-            first, second = (a, b) if number in model else (b, a)
-            of_chain = needs.setdefault(second, {})
-            known = of_chain.get(home[first])
-            if known is None or place[known] < place[first]:
-                of_chain[home[first]] = first
+            if taken >> a & taken >> b & 1:
+                if model[number - 1] > 0:
+                    needs[b] |= 1 << a
+                else:
+                    needs[a] |= 1 << b
+        chains, home, names = self._chains, self._home, self._names
         at = [0] * len(chains)
         order: list[str] = []
+        done = 0
         found: dict[Lemma, None] = {}
-
-        def waits_for(chain: int) -> Edge | None:
-            """The edge that keeps the next step of a chain back: from a step that is still to come."""
-            step = chains[chain][at[chain]]
-            for other, a in needs.get(step, {}).items():
-                if place[a] >= at[other]:
-                    return a, step
-            return None
-
-        while len(order) < len(place):
-            edges: dict[int, Edge] = {}
-            moved = False
-            for chain, steps in enumerate(chains):
+        open_chains = list(range(len(chains)))
+        while open_chains:
+            waiting: dict[int, tuple[int, int]] = {}
+            before = len(order)
+            for chain in open_chains:
+                steps = chains[chain]
                 while at[chain] < len(steps):
-                    if (edge := waits_for(chain)) is not None:
-                        edges[chain] = edge
+                    step = steps[at[chain]]
+                    if missing := needs[step] & ~done:
+                        waiting[chain] = (missing & -missing).bit_length() - 1, step
                         break
-                    order.append(steps[at[chain]])
+                    done |= 1 << step
+                    order.append(names[step])
                     at[chain] += 1
-                    moved = True
-            if not moved and edges:
-                circle = _circle(edges, home)
-                found[circle] = None
-                order.append(circle.edges[0][1])
-                at[home[circle.edges[0][1]]] += 1
+            open_chains = list(waiting)
+            if waiting and len(order) == before:
+                circle = _circle(waiting, home)
+                found[Lemma(tuple((names[a], names[b]) for a, b in circle))] = None
+                needs[circle[0][1]] &= done
         return order, list(found)
 
-    def _trace(self, order: Sequence[str], model: set[int]) -> Trace:
+    def _holds(self, model: Sequence[int], name: tuple[str, ...]) -> bool:
+        number = self._numbers.get(name)
+        return number is not None and model[number - 1] > 0
+
+    def _taken(self, model: Sequence[int]) -> int:
+        """The steps that `model` executes, and those of which it does not say."""
+        taken = 0
+        for step, number in enumerate(self._executions):
+            if number == 0 or (model[abs(number) - 1] > 0) == (number > 0):
+                taken |= 1 << step
+        return taken
+
+    def _trace(self, order: Sequence[str], model: Sequence[int]) -> Trace:
         """What `model` says, told in the order found."""
         orders = self.orders
         place = {s: i for i, s in enumerate(order)}
@@ -255,7 +276,7 @@ class Question:
             if orders.steps[s].kind == "read":
                 orders.null(s), orders.other(s), orders.executed(s)
         base = [
-            place[name[1]] < place[name[2]] if name[:1] == ("before",) else self._numbers.get(name) in model
+            place[name[1]] < place[name[2]] if name[:1] == ("before",) else self._holds(model, name)
             for name in orders.clauses.names
         ]
         values = orders.clauses.values(base)
@@ -285,19 +306,17 @@ def _dense(
 ) -> tuple[tuple[Clause, ...], tuple[tuple[str, ...], ...]]:
     """`clauses` with variables numbered anew, from 1 on, and the names of these (index 0 is not used)."""
     numbers: dict[int, int] = {}
-
-    def dense(literals: Iterable[int]) -> Iterator[int]:
+    found = []
+    for name, literals, of in clauses:
         for x in literals:
-            number = numbers.get(abs(x))
-            if number is None:
-                number = numbers[abs(x)] = len(numbers) + 1
-            yield number if x > 0 else -number
-
-    found = tuple(Clause(c.name, tuple(dense(c.literals)), c.of) for c in clauses)
-    return found, ((), *(names[n] for n in numbers))
+            if x not in numbers:
+                number = len(numbers) // 2 + 1
+                numbers[abs(x)], numbers[-abs(x)] = number, -number
+        found.append(Clause(name, tuple([numbers[x] for x in literals]), of))
+    return tuple(found), ((), *(names[x] for x in numbers if x > 0))
 
 
-def _circle(edges: Mapping[int, Edge], home: Mapping[str, int]) -> Lemma:
+def _circle(edges: Mapping[int, tuple[int, int]], home: Mapping[int, int]) -> list[tuple[int, int]]:
     """A circle among chains each of which waits for a step of another that is still to come."""
     chain, seen = min(edges), dict[int, None]()
     while chain not in seen:
@@ -305,7 +324,7 @@ def _circle(edges: Mapping[int, Edge], home: Mapping[str, int]) -> Lemma:
         chain = home[edges[chain][0]]
     members = list(seen)[list(seen).index(chain) :]
     # Each edge arrives where its chain stands; that of the chain waiting for it begins there or further on.
-    return Lemma(tuple(edges[i] for i in reversed(members)))
+    return [edges[i] for i in reversed(members)]
 
 
 def _ordered(name: tuple[str, ...]) -> tuple[str, ...]:

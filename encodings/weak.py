@@ -38,7 +38,8 @@ What is left out makes more executions, never fewer: control dependencies (a gua
 the source does: that a pointer which is followed is not NULL), that stores of different threads to one cell
 reach everyone in one order, that a lock taken after an unlock in one thread orders what lies before and
 after the two, that a section's end tells what its thread saw, and dependencies on or through a store of the
-same thread. So a proof is a proof under the model; a violation that is one only here may rest on what was left out.
+same thread. So a proof is a proof under the model; a violation that is one only here may rest on what was
+left out.
 
 A scenario of one thread is left alone: a thread sees its own steps in program order.
 """

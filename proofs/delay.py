@@ -44,7 +44,8 @@ class _Same:
     structure type that is reached through members alone.
 
     Elements of lists and trees are told apart by the list: two lists of one type are taken to hold
-    different elements; what two dentries, or two inodes, have under one member is two objects. An object
+    different elements; elements of one list, and what hangs off an element that is in no list of its own, by
+    their types. What two dentries, or two inodes, have under one member is two objects. An object
     that is freed when its last counted reference goes is only taken to be the target under the target's
     own path: whoever reaches it otherwise holds a reference of its own.
     """
@@ -57,7 +58,11 @@ class _Same:
             return True
         if root(event.object) != root(self.path) and _kind_path(event.object) == _kind_path(self.path):
             return False
-        if self.counted or not self.type or self.type in self.shared or event.type != self.type:
+        if self.counted:
+            return False
+        if (list_ := _list_of(self.path)) and list_ == _list_of(event.object):
+            return not (self.type and event.type) or self.type == event.type
+        if not self.type or self.type in self.shared or event.type != self.type:
             return False
         return event.object not in ROOT.values() and plain_path(event.object) and plain_path(self.path)
 
@@ -70,6 +75,13 @@ class _Same:
                 "holds a counted reference of its own"
             )
         return ""
+
+
+def _list_of(path: str) -> tuple[str, str] | None:
+    """The first list or tree that `path` leads through, and where it leads from the last element of one."""
+    if "->[" not in path:
+        return None
+    return path.partition("]")[0], path.rpartition("]")[2]
 
 
 def _kind_path(path: str) -> str:
@@ -170,11 +182,13 @@ def _unidentified(
         e
         for w in walkers
         for e in w.events
-        if "->" in e.object and e.kind in TOUCHING and root(e.object) in roots
+        if e.kind in TOUCHING and (("->" in e.object and root(e.object) in roots) or _is_nameless(e.object))
     ]
-    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types and plain_path(e.object)}
-    members = {_member(e.object) for e in touched}
-    untyped = any(not e.type or e.type in vfs.shared_types for e in touched)
+    types = {e.type for e in touched if e.type and e.type not in vfs.shared_types}
+    lost = {e.type for e in touched if _is_nameless(e.object)} & types
+    named = [e for e in touched if not _is_nameless(e.object)]
+    members = {_member(e.object) for e in named}
+    untyped = any(not e.type or e.type in vfs.shared_types for e in named)
     known = _Types(model)
 
     def doubtful(event: Event) -> bool:
@@ -182,10 +196,12 @@ def _unidentified(
             return any(known.may_be(event.type, e) for e in touched) or (
                 bool(touched) and any(known.related(event.type, t) for t in _VICTIMS)
             )
-        if not event.object.startswith("call:") or event.object.count("->") > 1:
-            return False
+        if not _is_nameless(event.object):
+            return event.type in lost
         if event.type:
             return event.type in types
+        if event.object.count("->") > 1:
+            return False
         return _member(event.object) in members if "->" in event.object else untyped
 
     for program in teardown:
@@ -201,14 +217,25 @@ def _unidentified(
                 and not last_put(program, event)
             ):
                 told.add(event.source.function)
+                what = "what the reader cannot identify"
+                if event.object != "?" and not _is_nameless(event.object):
+                    what = (
+                        f"a struct {event.type}, and walkers read such a one that the reader cannot identify,"
+                    )
                 yield plain(
                     model,
                     clause,
                     Verdict.UNKNOWN,
-                    f"{program.function}() frees what the reader cannot identify with {event.note} "
-                    f"in {event.source.function}() ({event.source})",
+                    f"{program.function}() frees {what} with {event.note} in {event.source.function}() "
+                    f"({event.source})",
                     (program.method,),
                 )
+
+
+def _is_nameless(path: str) -> bool:
+    """Whether the reader cannot say where an object hangs: a call yielded it, or it is reached from a global
+    variable."""
+    return path.startswith("call:") or (path.startswith("static:") and "->" in path)
 
 
 _VICTIMS = ("dentry", "inode", "super_block")
@@ -273,12 +300,12 @@ def _counted(
         for event in walker.events:
             if event.kind not in TOUCHING or event.debug:
                 continue
+            if root(event.object) not in roots or "->" not in event.object or named(event):
+                continue
             whats, lost = {event.type} - vfs.shared_types, "which such object that is"
             if _below_element(event.object):
                 whats.add("." + _member(event.object))
                 lost = "off which element of which list it hangs"
-            elif root(event.object) not in roots or "->" not in event.object or named(event):
-                continue
             for what in sorted(whats & dropped.keys() - told):
                 told.add(what)
                 method, function = dropped[what]
@@ -329,30 +356,26 @@ def _delay_one(
     frees = [e for p in teardown if p.method == method for e in freed_events(p) if same(e)]
     vague = [e for p in teardown if p.method == method for e in _vague(p) if _reaches(e, path, same)]
     found: list[Question] = []
-    if frees and sure:
-        found.append(
-            _delay_scenario(
-                model, clause, vfs, kind, teardown, method, path, same, walker, roles, touches, sure=True
+    for debugging in (False, True):
+        for taken in _taken(teardown, method, frees) if (debug if debugging else sure) else ():
+            found.append(
+                _delay_scenario(
+                    model,
+                    clause,
+                    vfs,
+                    kind,
+                    teardown,
+                    method,
+                    path,
+                    same,
+                    walker,
+                    roles,
+                    touches,
+                    sure=True,
+                    debug=debugging,
+                    taken=taken,
+                )
             )
-        )
-    if frees and debug:
-        found.append(
-            _delay_scenario(
-                model,
-                clause,
-                vfs,
-                kind,
-                teardown,
-                method,
-                path,
-                same,
-                walker,
-                roles,
-                touches,
-                sure=True,
-                debug=True,
-            )
-        )
     if (vague and (sure or doubtful)) or (doubtful and frees):
         names = sorted({e.note for e in [*vague, *doubtful]})
         found.append(
@@ -375,6 +398,18 @@ def _delay_one(
     return found or None
 
 
+def _removes(event: Event) -> bool:
+    return event.kind == "write" and event.value == "removed"
+
+
+def _taken(teardown: list[Program], method: str, frees: list[Event]) -> list[frozenset[int]]:
+    """The reads that yield what is freed, each by itself if what it yielded was taken out of its list or tree
+    before: then it can be found there no more, whatever became of other elements. Those of all others are
+    together in the empty set."""
+    out = {e.via for p in teardown if p.method == method for e in p.events if _removes(e)}
+    return list(dict.fromkeys(frozenset({e.via} & out) - {None} for e in frees))  # type: ignore[arg-type]
+
+
 def _delay_scenario(
     model: Model,
     clause: Clause,
@@ -391,11 +426,24 @@ def _delay_scenario(
     sure: bool,
     debug: bool = False,
     doubt: str = "",
+    taken: frozenset[int] | None = None,
 ) -> Obligation:
     def destroys(event: Event) -> bool:
-        return (event.kind == "free" and same(event)) or (
+        return (event.kind == "free" and same(event) and frees(event)) or (
             not sure and event.kind == "opaque" and _reaches(event, path, same)
         )
+
+    out = {e.via for p in teardown if p.method == method for e in p.events if _removes(e)}
+    heads = {
+        (e.object, e.field)
+        for p in teardown
+        if p.method == method
+        for e in p.events
+        if taken and _removes(e) and e.via in taken
+    }
+
+    def frees(event: Event) -> bool:
+        return taken is None or (event.via in taken if taken else event.via not in out)
 
     def of_teardown(event: Event, _: str) -> Iterator[Label]:
         if destroys(event):
@@ -410,8 +458,8 @@ def _delay_scenario(
         for e in walker.events
         if touches(replace(e, object=renamed(e.object, roles)))
     }
-    live = {FOUND[kind], ("dentry", "d_inode")}.union(*map(cells_of, paths))
-    builder = Builder(vfs, live)
+    live = {FOUND[kind], ("dentry", "d_inode")}.union(*map(cells_of, paths)) - heads
+    builder = Builder(vfs, live | heads)
 
     def teardown_wants(event: Event) -> bool:
         return (
@@ -423,6 +471,7 @@ def _delay_scenario(
                 and (event.object, event.field) in live
                 and event.value in ("null", "new", "other")
             )
+            or (_removes(event) and bool(taken) and event.via in taken)
             or event.kind in ("lock", "unlock")
         )
 

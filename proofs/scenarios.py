@@ -324,6 +324,9 @@ class Builder:
             )
             if via is None and finder is not None and event.object == ROOT.get(victim):
                 via = finder.id
+            value = event.value
+            if event.kind == "write" and value == "removed":
+                value, via = "other", None
             told = frozenset(part.labels(event, part.method))
             kind = {"get": "call", "put": "call", "alloc": "call"}.get(event.kind, event.kind)
             if told and kind in ("enter", "leave"):
@@ -333,7 +336,7 @@ class Builder:
                 kind,
                 event.object,
                 event.field,
-                event.value,
+                value,
                 guard,
                 via,
                 part.method,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import tree_sitter
@@ -11,7 +12,7 @@ from ..bdd import TRUE
 from ..spec.kernel_functions import Effect, KernelFunction
 from ..spec.program import Event
 from .called import Called
-from .values import Const, Multi, Ptr, Sym
+from .values import UNKNOWN_TYPE, Const, Multi, Ptr, Sym, element, head_of
 
 if TYPE_CHECKING:
     from .execute import Executor
@@ -36,6 +37,66 @@ class Accesses:
             for g, v in self.x.alternatives.each(values[index])
             if isinstance(v, Ptr) and not v.path.startswith(("local:", "static:", "new:"))
         ]
+
+    def element(self, call: Called, index: int, onward: bool, taken: bool) -> Multi:
+        """An element of the list or tree whose head argument `index` points to; with `onward`, another one of
+        that to whose element it points. `taken`: it is taken out."""
+        x = self.x
+        found: Multi = []
+        for g, v in x.alternatives.each(call.values[index]) if index < len(call.values) else []:
+            if not isinstance(v, Ptr):
+                continue
+            if v.path.startswith(("local:", "static:")):
+                of = v.path.rsplit(":", 1)[-1]
+                found.append((g, Ptr(f"call:an element of {of}.{x.next()}", None, "", "", UNKNOWN_TYPE)))
+                continue
+            via: int | None = None
+            path = v.path if onward and v.path.endswith("]") else element(v.path, v.field)
+            if not v.path.startswith(("new:", "call:")):
+                link = v if path == v.path else v._replace(field=head_of(v.field))
+                via = x.record.emit(
+                    Event(
+                        "read",
+                        link.path,
+                        link.field or "*",
+                        source=x.where(call.node),
+                        via=link.via,
+                        debug=x.record.debug > 0,
+                        type=link.otype,
+                        note=call.known.name + "()",
+                    ),
+                    g,
+                )
+                if path == v.path:
+                    via = x.memory.found(link, via, g, call.node, call.known.name + "()")
+                else:
+                    x.memory.heads[path] = link
+                if x.record.sink is not None:
+                    via = None
+                elif taken:
+                    self._gone(path, via, g, call)
+            found.append((g, Ptr(path, via, "", "", UNKNOWN_TYPE)))
+        return found or x.calls.pointer(call.known.name, call.node)
+
+    def removed(self, call: Called, effect: Effect) -> Multi | None:
+        """An element, whose link an argument points to, leaves its list or tree: that in which it was found
+        only if it was found by this link."""
+        memory = self.x.memory
+        for g, v in self.pointers(call.values, effect.index(0)):
+            if not v.path.endswith("]") or v.via is None or self.x.record.sink is not None:
+                continue
+            if memory.links.get(v.path) == {v.field}:
+                self._gone(v.path, v.via, g, call)
+        return None
+
+    def _gone(self, path: str, via: int, under: int, call: Called) -> None:
+        """From now on the head does not lead to the element at `path` that the read `via` yielded."""
+        x = self.x
+        head = x.memory.heads.get(path)
+        if head is not None:
+            note = call.known.name + "()"
+            event = Event("write", head.path, head.field, "removed", source=x.where(call.node), via=via)
+            x.record.emit(replace(event, debug=x.record.debug > 0, type=head.otype, note=note), under)
 
     def touch(self, kind: str, call: Called, effect: Effect, value: str = "") -> None:
         """Record an access of that kind (``read``, ``write``) to the memory that the argument which `effect`

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..bdd import FALSE
 from ..spec.program import Source
-from .limits import MAX_ALTERNATIVES, MAX_POINTERS, MAX_SCALARS
+from .limits import MAX_ALTERNATIVES, MAX_ELEMENTS, MAX_POINTERS, MAX_SCALARS
 from .values import NULL, Bool, Const, Multi, Ptr, Sym, Value, is_error
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Alternatives:
             if isinstance(v, Ptr) and v.via is not None:
                 groups.setdefault(v._replace(via=None), []).append(v)
         for whole, members in groups.items():
-            if len(members) > MAX_POINTERS:
+            if len(members) > (MAX_ELEMENTS if whole.path.endswith("]") else MAX_POINTERS):
                 for v in members:
                     joined[whole] = x.bdd.disjoin(joined.get(whole, FALSE), joined.pop(v))
                 if whole.path in ("inode", "dir"):

@@ -42,6 +42,7 @@ class Effects:
             "cmpxchg": self.accesses.store_through,
             "read": self.accesses.read,
             "write": self.accesses.write,
+            "removed": self.accesses.removed,
             "free": self.frees.free,
             "defer": self.frees.defer,
             "call": self.frees.call_later,
@@ -159,8 +160,13 @@ class Effects:
             return [(TRUE, Ptr(f"new:{x.where(call.node).line}.{x.next()}", None, "", "", UNKNOWN_TYPE))]
         if kind == "static":
             return [(TRUE, Ptr(f"static:{call.known.name}", None, "", "", UNKNOWN_TYPE))]
+        if kind == "page":
+            return [(TRUE, Ptr(f"page:{call.known.name}.{x.next()}", None, "", "", UNKNOWN_TYPE))]
         if kind == "pointer":
             return x.calls.pointer(call.known.name, call.node)
+        if kind in ("element", "next"):
+            taken = "removed" in effect.arguments
+            return self.accesses.element(call, effect.index(1), kind == "next", taken)
         if kind == "parent":
             return [(TRUE, Ptr("parent", None, "", "dentry", CType("dentry")))]
         if kind == "natural":
@@ -191,6 +197,9 @@ class Effects:
         for g, v in x.alternatives.each(x.expressions.value(args[0])):
             if not isinstance(v, Ptr):
                 result.append((g, v))
+            elif v.path.endswith("]") and not v.field:
+                x.memory.links.setdefault(v.path, set()).add(member)
+                result.append((g, v._replace(ctype=CType(tag), otype=tag)))
             elif v.field == member or v.field.endswith("." + member):
                 field = v.field[: -len(member)].rstrip(".")
                 result.append((g, v._replace(field=field, ctype=CType(tag), otype=v.otype if field else tag)))

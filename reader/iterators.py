@@ -9,7 +9,7 @@ import tree_sitter
 from ..bdd import TRUE
 from ..spec.program import Event
 from .parse import comma_separated
-from .values import UNKNOWN_TYPE, CType, Multi, Ptr, Sym
+from .values import UNKNOWN_TYPE, CType, Multi, Ptr, Sym, element, head_of
 
 if TYPE_CHECKING:
     from .execute import Executor
@@ -51,10 +51,10 @@ class Iterators:
         more = x.record.fresh(f"{macro}: another element")
         if head >= len(args) or position >= len(args):
             return more
-        element: Multi = []
+        found: Multi = []
         for g, v in x.alternatives.each(x.expressions.value(args[head])):
-            if isinstance(v, Ptr) and v.path.startswith("local:"):
-                element.append(
+            if isinstance(v, Ptr) and v.path.startswith(("local:", "static:")):
+                found.append(
                     (
                         g,
                         Ptr(
@@ -66,29 +66,31 @@ class Iterators:
                         ),
                     )
                 )
-            if isinstance(v, Ptr) and not v.path.startswith("local:"):
-                via: int | None = None
-                if not v.path.startswith("static:"):
-                    via = x.record.emit(
-                        Event(
-                            "read",
-                            v.path,
-                            v.field or "*",
-                            source=x.where(condition),
-                            via=v.via,
-                            debug=x.record.debug > 0,
-                            type=v.otype,
-                            note=macro + "()",
-                        ),
-                        g,
-                    )
-                    via = None if x.record.sink is not None else via
-                path = v.path if v.path.endswith(f"->[{v.field}]") else f"{v.path}->[{v.field}]"
-                element.append((g, Ptr(path, via, "", "", UNKNOWN_TYPE)))
+            elif isinstance(v, Ptr):
+                start = v._replace(field=head_of(v.field)) if not v.path.endswith("]") else v
+                via: int | None = x.record.emit(
+                    Event(
+                        "read",
+                        start.path,
+                        start.field or "*",
+                        source=x.where(condition),
+                        via=start.via,
+                        debug=x.record.debug > 0,
+                        type=start.otype,
+                        note=macro + "()",
+                    ),
+                    g,
+                )
+                x.memory.heads[element(v.path, v.field)] = start
+                via = None if x.record.sink is not None else via
+                found.append((g, Ptr(element(v.path, v.field), via, "", "", UNKNOWN_TYPE)))
+        if found and head + 1 < len(args):
+            for _, v in found:
+                x.memory.links.setdefault(v.path, set()).add(x.text(args[head + 1]).strip())
         for number in cursors:
             if number < len(args) and args[number].type == "identifier":
                 x.memory.assign(x.text(args[number]), [(TRUE, Sym(("next", x.next())))])
-        if element and args[position].type == "identifier":
+        if found and args[position].type == "identifier":
             name = x.text(args[position])
             ctype = x.frame.types.get(name, UNKNOWN_TYPE)
             typed: Multi = [
@@ -98,7 +100,7 @@ class Iterators:
                     if isinstance(v, Ptr) and ctype.tag
                     else v,
                 )
-                for g, v in element
+                for g, v in found
             ]
             saved = x.record.condition
             x.record.condition = x.bdd.conjoin(saved, more)

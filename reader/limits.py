@@ -26,3 +26,5 @@ MAX_SCALARS = 2
 """Symbolic scalars among the alternatives of a value past which they become one."""
 MAX_POINTERS = 3
 """Pointers read at different times from one place past which they become one."""
+MAX_ELEMENTS = 8
+"""The same for elements of one list: by which read one was found matters where it is taken out."""

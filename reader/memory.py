@@ -9,7 +9,25 @@ import tree_sitter
 from ..bdd import FALSE, TRUE
 from ..spec.program import Event
 from .roots import well_known
-from .values import NULL, UNKNOWN_TYPE, Const, CType, Fn, Multi, Ptr, Sym, Value, is_error, join, key, retype
+from .values import (
+    NULL,
+    UNKNOWN_TYPE,
+    Const,
+    CType,
+    Fn,
+    Multi,
+    Ptr,
+    Sym,
+    Value,
+    element,
+    head_of,
+    is_error,
+    is_link,
+    join,
+    key,
+    pointed,
+    retype,
+)
 
 if TYPE_CHECKING:
     from .execute import Executor
@@ -21,6 +39,10 @@ class Memory:
     def __init__(self, executor: Executor) -> None:
         self.x = executor
         self.cells: dict[tuple[str, str], Multi] = {}
+        self.heads: dict[str, Ptr] = {}
+        """Heads of lists and trees, by the paths of their elements."""
+        self.links: dict[str, set[str]] = {}
+        """By which of their members elements are linked, by their paths."""
 
     # -- whose it is -------------------------------------------------------------------------------
 
@@ -184,6 +206,9 @@ class Memory:
     def _load_shared(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> Value:
         x = self.x
         if place.path.startswith("static:"):
+            if is_link(place.field):
+                of = f"{place.path}.{place.field}".removeprefix("static:")
+                return Ptr(f"call:an element of {of}.{x.next()}", None, "", "", UNKNOWN_TYPE)
             if place.ctype.depth > 0 or not place.ctype.known:
                 return Ptr(
                     f"{place.path}.{place.field}" if place.field else place.path,
@@ -199,11 +224,12 @@ class Memory:
             self._copies(place, under, node)
             return place
         fixed = well_known(place)
+        listed = is_link(place.field) and pointed(place.path, place.field).endswith("]")
         event = x.record.emit(
             Event(
                 "read",
                 place.path,
-                place.field,
+                head_of(place.field) if listed and not place.path.endswith("]") else place.field,
                 source=x.where(node),
                 via=place.via,
                 debug=x.record.debug > 0,
@@ -214,7 +240,7 @@ class Memory:
         )
         if fixed is not None and fixed.path == "sb":
             return fixed
-        via: int | None = event
+        via: int | None = self.found(place, event, under, node, "") if listed else event
         if x.record.sink is not None:
             via = None
         if fixed is not None:
@@ -222,7 +248,31 @@ class Memory:
         if place.ctype.known and place.ctype.depth == 0:
             return Sym(("load", x.record.deferred, event))
         target = _pointee(place.ctype)
-        return Ptr(_extend(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
+        return Ptr(pointed(place.path, place.field), via, "", target.tag if target.depth == 0 else "", target)
+
+    def found(self, place: Ptr, event: int, under: int, node: tree_sitter.Node | None, note: str) -> int:
+        """The read that yields an element, once `event` has read the link in `place`. Which elements can be
+        found is said of the head alone: from an element it is read anew."""
+        x = self.x
+        if not place.path.endswith("]"):
+            self.heads[element(place.path, place.field)] = place._replace(field=head_of(place.field))
+            return event
+        head = self.heads.get(place.path)
+        if head is None:
+            return event
+        return x.record.emit(
+            Event(
+                "read",
+                head.path,
+                head.field or "*",
+                source=x.where(node),
+                via=head.via,
+                debug=x.record.debug > 0,
+                type=head.otype,
+                note=note or (x.text(node) if node is not None else ""),
+            ),
+            under,
+        )
 
     def _copies(self, place: Ptr, under: int, node: tree_sitter.Node | None) -> None:
         """A structure is read as a whole."""
@@ -304,12 +354,6 @@ def _pointee(ctype: CType) -> CType:
         if ctype.known and ctype.depth > 0
         else UNKNOWN_TYPE
     )
-
-
-def _extend(path: str, member: str) -> str:
-    if path.count("->") >= 6 or path.endswith(f"->{member}"):
-        return path
-    return f"{path}->{member}" if member else f"*{path}"
 
 
 def _stored(value: Value) -> str:

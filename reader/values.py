@@ -105,6 +105,41 @@ def join(a: str, b: str) -> str:
     return f"{a}.{b}" if a else b
 
 
+LINKS = frozenset(
+    {"next", "prev", "first", "pprev", "rb_node", "rb_left", "rb_right", "rb_leftmost", "rb_rightmost"}
+)
+"""Members by which heads and elements of lists and trees lead to elements (linux/types.h, rbtree_types.h)."""
+
+
+def is_link(member: str) -> bool:
+    """Whether a member leads from a head, or from an element, to an element."""
+    return member.rpartition(".")[2] in LINKS
+
+
+def head_of(member: str) -> str:
+    """The head of a list or tree among the members of a structure, which `member` is, or is the link in."""
+    head, _, last = member.rpartition(".")
+    return (head if last in LINKS else member).removesuffix(".rb_root")
+
+
+def element(path: str, head: str) -> str:
+    """The path of an element of the list or tree that begins in member `head` of `path`."""
+    head = head_of(head)
+    return path if path.endswith(f"->[{head}]") else f"{path}->[{head}]"
+
+
+def pointed(path: str, member: str) -> str:
+    """The path of what the pointer in `member` of `path` points to. A link leads to an element: of the list
+    that begins in what it is a member of, or, where it is an element's own, of the same list."""
+    if path.endswith("]") and (is_link(member) or not member):
+        return path
+    if "." in member and is_link(member):
+        return element(path, member)
+    if path.count("->") >= 6 or path.endswith(f"->{member}"):
+        return path
+    return f"{path}->{member}" if member else f"*{path}"
+
+
 def retype(value: Value, ctype: CType) -> Value:
     """`value` seen as of type `ctype`: an untyped pointer learns what it points to."""
     if isinstance(value, Ptr) and ctype.known and ctype.depth == 1 and ctype.tag:

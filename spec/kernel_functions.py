@@ -24,6 +24,7 @@ OPERATIONS = frozenset(
         "store",
         "read",
         "write",
+        "removed",
         "free",
         "defer",
         "call",

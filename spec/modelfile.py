@@ -28,7 +28,7 @@ MOST_THEN = 8
 VALUES = {
     "lock": ("exclusive", "shared"),
     "unlock": ("exclusive", "shared"),
-    "write": ("null", "new", "other"),
+    "write": ("null", "new", "other", "removed"),
     "fence": FENCES,
 }
 """What an event of a kind may have as its value, where that is not free text."""

@@ -92,7 +92,8 @@ class Event:
     kind     see `EventKind`
     object   what is acted on (access path); "" where there is none
     field    the member read or written, or the lock's name within the object
-    value    write: ``null`` | ``new`` | ``other``; free: how far the callback's own code delays it, always
+    value    write: ``null`` | ``new`` | ``other`` | ``removed`` (the head of a list or tree leads no more to
+             the element that the read `via` yielded); free: how far the callback's own code delays it, always
              ``now``; defer: ``rcu`` | ``srcu:DOMAIN`` | ``work``; lock: ``exclusive`` | ``shared``;
              block: why it may sleep; alloc: the allocator; fence: one of `FENCES`
     via      index of the read event through whose pointer the object is reached; None for a root

@@ -243,7 +243,7 @@ class Layout:
                 found = _plain(found)
                 rest %= max(_size(found), 1)
                 name += ".[]"
-            if rest == 0:
+            if rest == 0 or _name(found) in HEADS:
                 yield name, found
             if found.tag in ("DW_TAG_structure_type", "DW_TAG_union_type"):
                 yield from ((f"{name}.{more}" if name else more, t) for more, t in self.members(found, rest))
@@ -256,6 +256,10 @@ class Layout:
             if found.tag == "DW_TAG_pointer_type" and "DW_AT_type" in found.attributes:
                 return _plain(found)
         return None
+
+
+HEADS = frozenset({"list_head", "hlist_head", "rb_root"})
+"""Structures whose links a model calls by the member that the head is."""
 
 
 def _name(die: DIE) -> str:
@@ -339,6 +343,8 @@ class Comparison:
                     atoms[a.name] = _true(a.definition, atoms)
             done: list[int] = []
             for i, event in enumerate(self.program.events):
+                if event.value == "removed":  # said of a list; no access of its own
+                    continue
                 if _true(event.guard, atoms) and (event.via is None or event.via in done):
                     done.append(i)
             if all(not atoms[a.name] or a.event in done for a in chosen if a.kind == "nonnull"):
@@ -436,6 +442,8 @@ class _Names:
                 form = "{}->[{}]" if how == "element" else "{}->{}"
                 fields = self.fields(parent, offset)
                 found |= {form.format(o, f) for o in self.objects(parent) for f in fields}
+                heads = {f.rpartition(".")[0] for f in fields if f.endswith((".next", ".prev", ".first"))}
+                found |= {f"{o}->[{h}]" for o in self.objects(parent) for h in heads}
             if len(found) > MOST_NAMES:
                 found.clear()
         return self._objects[number]
