@@ -94,6 +94,7 @@ class _Extractor:
         self.unseen = Unseen(self.scope, self.functions)
         self.handover = Handover(self.scope, self.functions)
         self.relevance: dict[str, Relevance] = {}
+        self._executed: dict[tuple[str, str, str, SourceFile], Program] = {}
 
     def models(self) -> Iterable[Model]:
         found = self.unit.tables("dentry_operations")
@@ -220,15 +221,30 @@ class _Extractor:
     def program(self, job: Job) -> Program:
         """The callback program of one function in one mode. What a short ->d_release() does is followed
         whole; of a long one, as of the other teardowns, what can matter to a lockless walker."""
+        self.scope.entry = job.file.path
+        found = self.scope.find(job.function, "function", job.file)
+        if not found or (job.function in self.functions and not self.scope.owns(found[0][0])):
+            return self._undefined(job)
+        if several := _built_apart(found):
+            return self._gap(job, f"{job.function}() is defined in several files: {several}")
+        # Where a table names it makes no difference from here on: several tables often name one function.
+        same = job.method, job.function, job.mode, job.file
+        if same not in self._executed:
+            self._executed[same] = self._followed(job, *found[0])
+        return self._executed[same]
+
+    def _followed(self, job: Job, file: SourceFile, definition: Definition) -> Program:
         relevance = self.relevance.get(_victim(job)) if _is_teardown(job) else None
         if job.method == "d_release" and relevance is not None:
-            whole = self._execute(job, None, SHORT)
+            whole = self._execute(job, file, definition, None, SHORT)
             if whole.statements < SHORT:
                 return whole
-        return self._execute(job, relevance, MAX_FOLLOWED)
+        return self._execute(job, file, definition, relevance, MAX_FOLLOWED)
 
-    def _execute(self, job: Job, relevance: Relevance | None, followed: int) -> Program:
-        executor = Executor(
+    def _executor(
+        self, job: Job, relevance: Relevance | None = None, followed: int = MAX_FOLLOWED
+    ) -> Executor:
+        return Executor(
             self.scope,
             self.types,
             known(job.mode, self.vfs),
@@ -239,12 +255,16 @@ class _Extractor:
             self.unseen,
             self.handover if job.mode == "ref" else None,
         )
-        found = self.scope.find(job.function, "function", job.file)
-        if not found or (job.function in self.functions and not self.scope.owns(found[0][0])):
-            return self._undefined(executor, job)
-        if several := _built_apart(found):
-            return self._gap(executor, job, f"{job.function}() is defined in several files: {several}")
-        file, definition = found[0]
+
+    def _execute(
+        self,
+        job: Job,
+        file: SourceFile,
+        definition: Definition,
+        relevance: Relevance | None,
+        followed: int,
+    ) -> Program:
+        executor = self._executor(job, relevance, followed)
         piece = pieces(file, definition).ways[0][1]
         node = next((c for c in piece.root.named_children if c.type == "function_definition"), None)
         names = parameters(piece, node) if node is not None else []
@@ -302,11 +322,12 @@ class _Extractor:
         end = Source(file.path, file.line(definition.end - 1), definition.name)
         executor.record.emit(Event("return", source=end, note="returns"))
 
-    def _undefined(self, executor: Executor, job: Job) -> Program:
+    def _undefined(self, job: Job) -> Program:
         """A method that is not followed: the table of kernel functions says what it does, or nothing does."""
         effects = self.functions.get(job.function)
         if effects is None:
-            return self._gap(executor, job, f"{job.function}() is defined nowhere that the reader looks")
+            return self._gap(job, f"{job.function}() is defined nowhere that the reader looks")
+        executor = self._executor(job)
         source = Source(job.file.path, job.line, job.function)
         note = job.function + "()"
         for effect in effects.effects:
@@ -321,8 +342,9 @@ class _Extractor:
         assumed = (job.function,)
         return Program(job.method, job.function, job.mode, source, events, atoms, gaps, assumed=assumed)
 
-    def _gap(self, executor: Executor, job: Job, why: str) -> Program:
+    def _gap(self, job: Job, why: str) -> Program:
         """A method of which nothing is known; the gap is where its table names it."""
+        executor = self._executor(job)
         source = Source(job.file.path, job.line, job.function)
         executor.record.gap(why, source)
         events, atoms, gaps = executor.record.finished()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from .macros import arguments, substituted
 from .pieces import Kept
-from .source import Definition, Expanded, Invocation, Macro, SourceFile
+from .source import Definition, Expanded, Invocation, Macro, SourceFile, parts
 
 MAX_DEPTH = 4
 """How deep macros nest that define functions."""
@@ -30,18 +30,19 @@ class Generated:
         """The definitions of function `name` that macro calls at the top level of the first of `files` that
         has any come to. A call whose arguments have no part of the name is passed over: a macro puts names
         together from what it is given."""
+        within = parts(name)
         for file in files:
-            found = tuple(self._in(name, file, 1))
-            if found:
-                return found
+            if not within.isdisjoint(file.given_words):
+                found = tuple(self._in(name, within, file, 1))
+                if found:
+                    return found
         return ()
 
-    def _in(self, name: str, file: SourceFile, depth: int) -> Iterable[tuple[SourceFile, Definition]]:
+    def _in(
+        self, name: str, within: frozenset[str], file: SourceFile, depth: int
+    ) -> Iterable[tuple[SourceFile, Definition]]:
         for call in file.invocations:
-            for word in call.words:
-                if word in name:
-                    break
-            else:
+            if within.isdisjoint(call.words):
                 continue
             for _, macro in self.macros(call.name, file):
                 if macro.params is None:
@@ -50,7 +51,7 @@ class Generated:
                 there = [d for d in expanded.definitions.get(name, ()) if d.kind == "function"]
                 found: list[tuple[SourceFile, Definition]] = [(expanded, d) for d in there]
                 if not found and depth < MAX_DEPTH:
-                    found = list(self._in(name, expanded, depth + 1))
+                    found = list(self._in(name, within, expanded, depth + 1))
                 if found:
                     conditions = (*file.conditions(call.start), *macro.condition)
                     yield from ((f, replace(d, condition=(*conditions, *d.condition))) for f, d in found)

@@ -248,18 +248,26 @@ class Recorder:
 
         numbers = {a.name: i for i, a in enumerate(self.atoms)}
 
+        written: dict[Guard, Guard] = {}
+
+        def shorter(guard: Guard) -> Guard:
+            """The same done to a guard that is written out already."""
+            if guard not in written:
+                found: set[Cube] = set()
+                for cube in guard:
+                    condition = TRUE
+                    for name, positive in cube:
+                        variable = self.bdd.variable(numbers[name])
+                        condition = self.bdd.conjoin(
+                            condition, variable if positive else self.bdd.negate(variable)
+                        )
+                    found |= set(self.guard(summary(condition)))
+                written[guard] = tuple(sorted(found))
+            return written[guard]
+
         def later(event: Event) -> Event:
-            """A deferred event with the same done to its guard, which is written out already."""
-            guard: set[Cube] = set()
-            for cube in event.guard:
-                condition = TRUE
-                for name, positive in cube:
-                    variable = self.bdd.variable(numbers[name])
-                    condition = self.bdd.conjoin(
-                        condition, variable if positive else self.bdd.negate(variable)
-                    )
-                guard |= set(self.guard(summary(condition)))
-            return replace(event, guard=tuple(sorted(guard)), then=tuple(map(later, event.then)))
+            """A deferred event with a shorter guard."""
+            return replace(event, guard=shorter(event.guard), then=tuple(map(later, event.then)))
 
         for pending in self.events:
             pending.base, pending.local = TRUE, summary(self.whole(pending))

@@ -200,19 +200,27 @@ class Relevance:
                 if at not in nodes and at not in self._total:
                     nodes[at] = (f, d)
                     todo.extend(e.callee for e in self._look(f, d)[1])
-            found = {k: self._look(f, d)[0] for k, (f, d) in nodes.items()}
-            changed = True
-            while changed:
-                changed = False
-                for k, (f, d) in nodes.items():
+            looks = {k: self._look(f, d) for k, (f, d) in nodes.items()}
+            found = {k: entries for k, (entries, _) in looks.items()}
+            callers: dict[_Key, set[_Key]] = {}
+            for k, (_, edges) in looks.items():
+                for edge in edges:
+                    callers.setdefault(edge.key, set()).add(k)
+            # Round by round, always in one order: what `_Edge.handed` remembers may depend on it.
+            due = set(nodes)
+            while due:
+                for k, (_, edges) in looks.items():
+                    if k not in due:
+                        continue
+                    due.remove(k)
                     more = set(found[k])
-                    for edge in self._look(f, d)[1]:
+                    for edge in edges:
                         entries = self._total.get(edge.key) or found.get(edge.key)
                         if entries:
                             more |= edge.entries(entries)
                     if len(more) != len(found[k]):
                         found[k] = frozenset(more)
-                        changed = True
+                        due |= callers.get(k, set())
             self._total.update(found)
         return self._total[key]
 
@@ -365,7 +373,8 @@ class Relevance:
     def _home(self, definition: Definition) -> SourceFile:
         key = (definition.name, definition.start, definition.end)
         if key not in self._homes:
-            files = (f for f in self.scope.own if _stands_in(f, definition))
+            named = (f for f in self.scope.own if definition.name in f.candidates)
+            files = (f for f in named if _stands_in(f, definition))
             self._homes[key] = next(files, self.scope.own[0])
         return self._homes[key]
 

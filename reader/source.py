@@ -231,6 +231,11 @@ class SourceFile:
         """What stands like macro calls at the top level, with at least one argument that is a name."""
         return tuple(self._invocations())
 
+    @cached_property
+    def given_words(self) -> frozenset[str]:
+        """The names in the arguments of all `invocations`."""
+        return frozenset[str]().union(*(call.words for call in self.invocations))
+
     def conditions(self, at: int) -> tuple[str, ...]:
         """The preprocessor conditions that hold at offset `at`, outermost first."""
         return self._split.conditions(at)
@@ -244,11 +249,17 @@ class SourceFile:
                     at = _closing(self.code, match.end() - 1)
                     if at < 0:
                         break
-                    parts = self.code[match.end() : at - 1].split(",")
-                    words = frozenset(m.group(1) for p in parts if (m := _ONE_NAME.fullmatch(p)))
+                    given = self.code[match.end() : at - 1].split(",")
+                    words = frozenset(m.group(1) for g in given if (m := _ONE_NAME.fullmatch(g)))
                     if words - _KEYWORDS and match.group(1) not in _TRAILING_ATTRIBUTES:
                         yield Invocation(match.group(1), match.start(1), at, words)
             at = max(at, end)
+
+
+def parts(name: str) -> frozenset[str]:
+    """Every text that stands in `name`."""
+    ends = range(1, len(name) + 1)
+    return frozenset(name[start:end] for end in ends for start in range(end))
 
 
 class Expanded(SourceFile):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .files import Files, Module, Overlaid, Root, Signature, files_of
-from .source import Definition, Macro, SourceFile
+from .source import Definition, Macro, SourceFile, parts
 
 if TYPE_CHECKING:
     from .generated import Generated
@@ -430,7 +430,7 @@ class Scope:
         """Whether the filesystem's own files may define `name`; errs by yes."""
         known = self._may_own.get(name)
         if known is None:
-            known = name in self._own_names or any(word in name for word in self._own_words)
+            known = name in self._own_names or not self._own_words.isdisjoint(parts(name))
             self._may_own[name] = known
         return known
 
@@ -441,7 +441,7 @@ class Scope:
     @cached_property
     def _own_words(self) -> frozenset[str]:
         """What calls of macros at the top level of the filesystem's own files are given: parts of names."""
-        return frozenset(word for f in self.own for call in f.invocations for word in call.words)
+        return frozenset[str]().union(*(f.given_words for f in self.own))
 
     def linked(self, name: str, kind: str, user: SourceFile) -> tuple[tuple[SourceFile, Definition], ...]:
         """The definitions in other C files of the filesystem, and of its module, that `user` is linked
