@@ -227,7 +227,7 @@ def _guard(field: _Field) -> Guard:
 
 
 def _step(field: _Field) -> Step:
-    t = field.table("id kind object? field? value? guard? via? callback? source? debug? note? labels?")
+    t = field.table("id kind object? field? value? guard? via? callback? source? debug? note? labels? order?")
     source = Source()
     if "source" in t:
         s = t["source"].table("file? line? function?")
@@ -253,6 +253,7 @@ def _step(field: _Field) -> Step:
         t["debug"].truth() if "debug" in t else False,
         text("note"),
         frozenset(t["labels"].list(_two)) if "labels" in t else frozenset(),
+        order=text("order"),
     )
 
 

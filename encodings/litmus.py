@@ -8,8 +8,9 @@ What is exact, and what is not:
   those that allow nothing that another does not allow are left out.
 - The object that the obligation is about is a variable, 0 until what may not come first (it is destroyed,
   say) stores 1; what may not come after reads it, through the pointer that led to it. A pointer is read by
-  READ_ONCE() and stored by WRITE_ONCE(), whatever order the source adds to that, and a dependency from the
-  pointer that led to a pointer is not kept: under the kernel's model that allows more, never less.
+  READ_ONCE() and stored by WRITE_ONCE(), a plain one too, or by smp_load_acquire() and smp_store_release(),
+  with the fences of the source between. A dependency from the pointer that led to a pointer is not kept:
+  under the kernel's model that allows more, never less.
 - A cell that may be NULL at first is set by a process that the others wait for.
 - A callback that is put off is a process that reads a flag, waits for a grace period and runs.
 - The condition asks that every thread came to the end of its path. Under sequential consistency some
@@ -37,7 +38,7 @@ MOST_PATHS = 40
 """Paths of one thread at most, once those that say less than another are left out."""
 _ALL = 5_000
 _LABELS = ("late", "early")
-_WAITS = ("wait", "lock")
+_WAITS = ("wait", "lock", "fence")
 _SHAPES = (
     ("never", parse("always !p")),
     ("after", parse("always (p -> !once q)")),
@@ -52,7 +53,8 @@ class _Done:
     """One thing that a path does.
 
     kind    ``read``, ``write``, ``lock``, ``unlock``, ``enter``, ``leave``, ``wait`` (a grace period),
-            ``start`` for what another thread waits for, ``late`` for what the clause forbids after ``early``
+            ``fence`` (of kind `value`), ``start`` for what another thread waits for, ``late`` for what the
+            clause forbids after ``early``
     """
 
     kind: str
@@ -63,6 +65,7 @@ class _Done:
     reach: str = ""
     yields: str = ""
     step: str = ""
+    order: str = ""
 
 
 _Path = tuple[_Done, ...]
@@ -87,7 +90,8 @@ class _Writer:
     def __init__(self, scenario: Scenario, formula: Formula, titles: Mapping[str, str]) -> None:
         self.scenario, self.words = scenario, Words(scenario, titles)
         self.shape, self.late, self.early = _shape(formula)
-        self.flows = flows(scenario, {self.late, self.early}, (), False)
+        fences = [s.id for s in scenario.steps if s.kind == "fence"]
+        self.flows = flows(scenario, {self.late, self.early}, fences, False)
         if self.flows.foretold or self.flows.choices:
             raise Unsayable("its threads have to agree on what guards test")
         self.steps = self.flows.steps
@@ -135,9 +139,21 @@ class _Writer:
         found: list[_Done] = []
         match step.kind:
             case "read" if edge.yields or step.id in self.through:
-                found.append(_Done("read", step.object, step.field, yields=edge.yields, step=step.id))
+                found.append(
+                    _Done(
+                        "read",
+                        step.object,
+                        step.field,
+                        yields=edge.yields,
+                        step=step.id,
+                        order="acquire" if step.order == "acquire" else "",
+                    )
+                )
             case "write":
-                found.append(_Done("write", step.object, step.field, step.value))
+                order = "release" if step.order == "release" else ""
+                found.append(_Done("write", step.object, step.field, step.value, order=order))
+            case "fence":
+                found.append(_Done("fence", value=step.value))
             case "lock" | "unlock":
                 found.append(_Done(step.kind, step.object, step.field))
             case "enter" | "leave" | "gp-start" | "gp-end":
@@ -320,13 +336,19 @@ class _Body:
                     pointer = f"p{name}"
                     pointers[d.step], tested[pointer] = pointer, d.yields
                     self.pointers.append(pointer)
-                    put(f"{pointer} = READ_ONCE(*c{w.cells.index((d.object, d.field))});")
+                    cell = f"c{w.cells.index((d.object, d.field))}"
+                    put(f"{pointer} = {f'smp_load_acquire({cell})' if d.order else f'READ_ONCE(*{cell})'};")
                     if d.yields:
                         put(f"if ({pointer} {'==' if d.yields == 'null' else '!='} 0) {{")
                         closing += 1
                 case "write" if (d.object, d.field) in w.cells:
                     stored = {"null": "0", "initial": "o"}.get(d.value, "other")
-                    put(f"WRITE_ONCE(*c{w.cells.index((d.object, d.field))}, {stored});")
+                    cell = f"c{w.cells.index((d.object, d.field))}"
+                    put(
+                        f"smp_store_release({cell}, {stored});"
+                        if d.order
+                        else f"WRITE_ONCE(*{cell}, {stored});"
+                    )
                 case "lock" | "unlock" if (d.object, d.field) in w.locks:
                     put(f"spin_{d.kind}(l{w.locks.index((d.object, d.field))});")
                 case "enter":
@@ -335,6 +357,8 @@ class _Body:
                     put("rcu_read_unlock();")
                 case "wait":
                     put("synchronize_rcu();")
+                case "fence":
+                    put(f"smp_{d.value}();")
                 case "start":
                     put(f"smp_store_release(q{d.value}, 1);")
                 case "early" | "late":

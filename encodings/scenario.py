@@ -54,6 +54,8 @@ class Step:
     via       id of the read step through whose pointer the object is reached
     callback  the method that the step is part of ("" for the kernel's own steps)
     view      which copy of the cell a read or a write is of; "" where there is one for all
+    order     what the source says of the order of a read or a write (``once``, ``acquire``, ``release``); no
+              rule speaks of it, `weak.py` makes orders of it
     labels    the predicates of temporal formulas that hold at the step when it is executed, each as
               ``(predicate text, reach)``: with reach ``initial`` it holds only if the step acts on the
               scenario's object (always so for a step without `via`), with ``null`` only if the step
@@ -73,6 +75,7 @@ class Step:
     note: str = ""
     labels: frozenset[tuple[str, str]] = frozenset()
     view: str = ""
+    order: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import InternalError
+from ..spec.program import FENCES, ORDERS
 from .scenario import Scenario, Step, Thread
 
 STORED = frozenset({"null", "new", "other", "initial"})
@@ -71,6 +72,11 @@ def _check_step(step: Step, steps: dict[str, Step], atoms: set[str]) -> None:
         )
     if step.kind == "write":
         _demand(step.value in STORED, f"step {step.id}: writes {step.value!r}")
+    if step.kind == "fence":
+        _demand(step.value in FENCES, f"step {step.id}: no fence {step.value!r}")
+    _demand(
+        step.order in ORDERS.get(step.kind, ("",)), f"step {step.id}: a {step.kind} with order {step.order!r}"
+    )
     if step.kind == "lock":
         _demand(step.value in MODES, f"step {step.id}: locks in mode {step.value!r}")
     for text, reach in step.labels:

@@ -190,6 +190,7 @@ def _step(step: Step) -> dict[str, Any]:
         "debug": step.debug,
         "note": step.note,
         "labels": sorted(map(list, step.labels)),
+        "order": step.order,
     }
     kept = {k: v for k, v in found.items() if v}
     if not step.guard:  # no cube at all: never

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..encodings.scenario import Scenario, ScenarioAtom, Step, Thread
+from ..encodings.weak import ACROSS
 from ..spec.program import TRUE, Atom, Event, Guard, Program, Source
 from ..spec.vfs import Vfs, VfsStep
 
@@ -73,8 +74,9 @@ class Builder:
         self.atoms: dict[str, ScenarioAtom] = {}
 
     def scenario(self, initial: Iterable[tuple[tuple[str, str], str]] = ()) -> Scenario:
-        """The scenario, without locks that only one thread takes (they exclude nobody)."""
-        threads = _shared_locks_only(_named_apart(self.threads))
+        """The scenario, without locks that only one thread takes (they exclude nobody) and fences that
+        nothing stands before, or after, that they order."""
+        threads = [_fences_between(t) for t in _shared_locks_only(_named_apart(self.threads))]
         used = {name for t in threads for s in t.steps for cube in s.guard for name, _ in cube}
         for atom in reversed(self.atoms.values()):
             if atom.name in used:
@@ -238,7 +240,7 @@ class Builder:
             {
                 i
                 for i, e in enumerate(program.events)
-                if part.wanted(_with_roles(e, part.roles)) or e.kind == "call"
+                if part.wanted(_with_roles(e, part.roles)) or e.kind in ("call", "fence")
             },
             self.live,
             part.roles,
@@ -342,6 +344,7 @@ class Builder:
                 event.debug,
                 event.note,
                 frozenset(part.labels(event, part.method)),
+                order=event.order if kind == event.kind else "",
             )
             steps.append(step)
             if event.kind == "defer":
@@ -383,7 +386,7 @@ class Builder:
                 "return": "call",
                 "wait": "call",
             }.get(then.kind, then.kind)
-            if kind in ("lock", "unlock", "enter", "leave", "read") or (
+            if kind in ("lock", "unlock", "enter", "leave", "read", "fence") or (
                 kind == "call" and not list(part.labels(then, part.method))
             ):
                 continue
@@ -400,6 +403,7 @@ class Builder:
                 then.debug,
                 then.note,
                 frozenset(part.labels(then, part.method)),
+                order=then.order if kind == then.kind else "",
             )
             steps.append(step)
             if then.kind == "defer":
@@ -481,6 +485,25 @@ def _named_apart(threads: list[Thread]) -> list[Thread]:
         number = seen[thread.name]
         apart.append(replace(thread, name=f"{thread.name} #{number}") if number > 1 else thread)
     return apart
+
+
+def _fences_between(thread: Thread) -> Thread:
+    """`thread` without fences that have nothing on one side that they order; of several with nothing between,
+    executed under one guard, one is left."""
+    kept: list[Step] = []
+    for i, step in enumerate(thread.steps):
+        if step.kind != "fence":
+            kept.append(step)
+            continue
+        before = [s for s in kept if _ordered(step, s) or (s.kind, s.value) == ("fence", step.value)]
+        again = bool(before) and before[-1].kind == "fence" and before[-1].guard == step.guard
+        if before and not again and any(_ordered(step, s) for s in thread.steps[i:]):
+            kept.append(step)
+    return replace(thread, steps=tuple(kept))
+
+
+def _ordered(fence: Step, step: Step) -> bool:
+    return step.kind in ACROSS[fence.value] and (step.kind != "call" or bool(step.labels))
 
 
 def _shared_locks_only(threads: list[Thread]) -> list[Thread]:

@@ -72,7 +72,7 @@ def witness_steps(obligation: Obligation, positions: list[Position]) -> tuple[Tr
 
 def _lines(obligation: Obligation, positions: list[Position], last: int | None) -> tuple[TraceStep, ...]:
     lines: list[TraceStep] = []
-    needed = _needed(positions, last)
+    needed = _needed(positions, last) | _overtaken(obligation, positions, last)
     for index, position in enumerate(positions):
         step = position.step
         labels = _labels(position)
@@ -116,6 +116,20 @@ def _needed(positions: list[Position], last: int | None) -> set[str]:
     return needed
 
 
+def _overtaken(obligation: Obligation, positions: list[Position], last: int | None) -> set[str]:
+    """The reads, where threads have views of their own, that the last step is executed for: one of them sees
+    what was stored over by then."""
+    if last is None:
+        return set()
+    atoms = {a.name: a for a in obligation.scenario.atoms}
+    names = {n for cube in positions[last].step.guard for n, _ in cube}
+    for name in reversed(atoms):
+        if name in names:
+            names |= {n for cube in atoms[name].definition for n, _ in cube}
+    tested = {atoms[n].step for n in names if n in atoms}
+    return {p.step.id for p in positions if p.step.id in tested and p.step.view}
+
+
 def _note(obligation: Obligation, position: Position, labels: set[str], last: bool) -> str:
     step = position.step
     path = f"{step.object}->{step.field}" if step.object and step.field not in ("", "*") else step.object
@@ -125,6 +139,8 @@ def _note(obligation: Obligation, position: Position, labels: set[str], last: bo
         text = verb
     elif step.kind == "call":
         text = step.note or text
+    elif step.kind == "fence":
+        text = step.note or f"smp_{step.value}()"
     elif not step.callback and step.note:
         text = f"{step.note}" + (f" ({path})" if path and path not in step.note else "")
     elif step.kind == "free" or step.kind == "defer":
@@ -133,6 +149,8 @@ def _note(obligation: Obligation, position: Position, labels: set[str], last: bo
         text = f"sets {path} to NULL"
     elif step.kind == "read" and position.value == "null":
         text = f"reads {path}: NULL"
+    elif step.kind == "read" and step.view and position.value and step.callback:
+        text = f"reads {path}: not NULL"
     elif step.kind in ("read", "write") and step.note and step.note.endswith("()"):
         text = f"{verb} {path} in {step.note}"
     if last and "access(o)" in labels and position.reach != "null" and step.object == obligation.object:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import tree_sitter
 
 from ..bdd import TRUE
-from ..spec.kernel_functions import Effect
+from ..spec.kernel_functions import Effect, KernelFunction
 from ..spec.program import Event
 from .called import Called
 from .values import UNKNOWN_TYPE, Const, Multi, Ptr, Sym, element, head_of
@@ -170,16 +170,46 @@ class Accesses:
 
     def load(self, call: Called, effect: Effect) -> Multi | None:
         """The result is what stands at the address that an argument is."""
-        return self.x.memory.load(call.values[effect.index(0)], call.node) if call.values else None
+        if not call.values:
+            return None
+        since = len(self.x.record.events)
+        result = self.x.memory.load(call.values[effect.index(0)], call.node)
+        self.loaded(call.known, since, result)
+        return result
 
     def store_through(self, call: Called, effect: Effect) -> Multi | None:
         """A value is stored at the address that the first argument is; an exchange yields what was there."""
         x = self.x
         if len(call.values) < 2:
             return None
-        old = x.memory.load(call.values[0], call.node) if effect.operation != "store-through" else None
-        x.memory.store(call.values[0], call.values[effect.index(1, 1)], call.node)
+        old = None
+        if effect.operation != "store-through":
+            since = len(x.record.events)
+            old = x.memory.load(call.values[0], call.node)
+            self.loaded(call.known, since, old)
+        self.stored(call.known, call.values[0], call.values[effect.index(1, 1)], call.node)
         return old
+
+    def loaded(self, known: KernelFunction, since: int, result: Multi) -> None:
+        """The loads that yielded `result`, among the events from number `since` on, are ordered as `known`
+        says."""
+        if not known.order:
+            return
+        order = "acquire" if known.order == "acquire" else "once"
+        own: list[object] = [v.via for _, v in result if isinstance(v, Ptr)]
+        own += [v.key[2] for _, v in result if isinstance(v, Sym) and v.key[0] == "load"]
+        self.x.record.mark(since, "read", lambda _: order, {i for i in own if isinstance(i, int)})
+
+    def stored(self, known: KernelFunction, address: Multi, value: Multi, node: tree_sitter.Node) -> None:
+        """Store as `known` orders it."""
+        x = self.x
+        since = len(x.record.events)
+        x.memory.store(address, value, node)
+        if known.order:
+            orders = {"release": "release", "assign": "release"}
+            order = orders.get(known.order, "once")
+            null = "once" if known.order == "assign" else order
+            x.record.mark(since, "write", lambda e: null if e.value == "null" else order)
 
     def reference(self, call: Called, effect: Effect) -> Multi | None:
         """A reference is taken or dropped."""

@@ -65,6 +65,7 @@ class Effects:
             "noreturn": self._noreturn,
             "teardown": self._teardown,
             "format": self.accesses.format,
+            "fence": self._fence,
         }
 
     def call(self, known: KernelFunction, args: list[tree_sitter.Node], node: tree_sitter.Node) -> Multi:
@@ -84,16 +85,20 @@ class Effects:
                 )
             if first == "store" and len(args) >= 2:
                 value = x.expressions.value(args[1])
-                x.memory.store(x.places.of(args[0]), value, node)
+                self.accesses.stored(known, x.places.of(args[0]), value, node)
                 return value
             if first in ("exchange", "cmpxchg") and known.name == "rcu_replace_pointer" and len(args) >= 2:
                 old = x.expressions.value(args[0])
-                x.memory.store(x.places.of(args[0]), x.expressions.value(args[1]), node)
+                self.accesses.stored(known, x.places.of(args[0]), x.expressions.value(args[1]), node)
                 return old
             if known.effects[0] == Effect("returns", ("config",)) and args:
                 return [(TRUE, Bool(configured(x.record, f"defined({x.text(args[0])})")))]
+            since = len(x.record.events)
             values = [self._argument(known, i, a) for i, a in enumerate(args)]
-            return self.apply(known, values, args, node)
+            result = self.apply(known, values, args, node)
+            if known.order and first == "value":
+                self.accesses.loaded(known, since, result)
+            return result
         finally:
             x.record.debug -= debug
 
@@ -219,6 +224,13 @@ class Effects:
         x.ends += 1
         x.record.condition = FALSE
         return [(TRUE, Const(0))]
+
+    def _fence(self, call: Called, effect: Effect) -> Multi | None:
+        x = self.x
+        if x.record.sink is None:
+            note = call.known.name + "()"
+            x.record.emit(Event("fence", value=effect.arguments[0], source=x.where(call.node), note=note))
+        return None
 
     def _teardown(self, call: Called, effect: Effect) -> Multi | None:
         x = self.x

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +18,9 @@ MAX_DEFINED = 150
 MAX_LITERALS = 16
 MAX_EVENTS = 40_000
 
+
+_ACROSS = {"mb": frozenset({"read", "write"}), "rmb": frozenset({"read"}), "wmb": frozenset({"write"})}
+"""The kinds of events for which a fence is kept."""
 
 LAST_REFERENCE = "drops the last reference"
 
@@ -79,6 +82,16 @@ class Recorder:
             raise Abandon
         target.append(Pending(event, self.base, under))
         return len(target) - 1
+
+    def mark(
+        self, since: int, kind: str, how: Callable[[Event], str], only: Collection[int] | None = None
+    ) -> None:
+        """Say of the accesses of that kind, recorded from number `since` on, how the source orders them; with
+        `only`, of these alone. What is deferred keeps none of it."""
+        for index in range(since, len(self.events)) if self.sink is None else ():
+            pending = self.events[index]
+            if pending.event.kind == kind and (only is None or index in only):
+                pending.event = replace(pending.event, order=how(pending.event))
 
     @contextmanager
     def apart(self) -> Iterator[list[Pending]]:
@@ -273,11 +286,26 @@ class Recorder:
         """Indices of the events that can happen and matter, with those that they depend on; less reads that
         an earlier one stands for: of the same object, under the same condition, with nothing but reads
         between, and that nothing refers to."""
-        numbers = {a.name: i for i, a in enumerate(self.atoms)}
-        todo = [i for i, p in enumerate(self.events) if matters(p.event) and self.whole(p) != FALSE]
+        able = [i for i, p in enumerate(self.events) if self.whole(p) != FALSE]
+        todo = [i for i in able if self.events[i].event.kind != "fence" and matters(self.events[i].event)]
         needed: set[int] = set()
         tested: set[int] = set()
         referred: set[int | None] = set()
+        self._need(todo, needed, tested, referred)
+        # What a fence orders may stand on its other side in another method, or in the VFS.
+        kinds = {self.events[i].event.kind for i in needed}
+        todo += [
+            i
+            for i in able
+            if self.events[i].event.kind == "fence" and kinds & _ACROSS[self.events[i].event.value]
+        ]
+        self._need(todo, needed, tested, referred)
+        return self._without_repeated(needed, referred)
+
+    def _need(self, todo: list[int], needed: set[int], tested: set[int], referred: set[int | None]) -> None:
+        """Add the events `todo`, and what they depend on, to `needed`; `tested` are the atoms that were
+        looked at, `referred` the reads that something depends on."""
+        numbers = {a.name: i for i, a in enumerate(self.atoms)}
         while todo:
             index = todo.pop()
             if index in needed:
@@ -299,6 +327,8 @@ class Recorder:
                     todo.append(use)
                 if atom in self._definitions:
                     atoms.extend(self.bdd.support(self._definitions[atom]))
+
+    def _without_repeated(self, needed: set[int], referred: set[int | None]) -> list[int]:
         keep: list[int] = []
         seen: set[tuple[object, ...]] = set()
         for index in sorted(needed):

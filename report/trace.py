@@ -41,6 +41,7 @@ _VERBS = {
     "block": "may sleep",
     "gp-start": "grace period starts",
     "gp-end": "grace period ends",
+    "fence": "has a memory barrier",
 }
 
 

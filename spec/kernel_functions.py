@@ -58,6 +58,8 @@ OPERATIONS = frozenset(
         "unseen",
         "hold",
         "drop",
+        "fence",
+        "order",
     }
 )
 
@@ -86,6 +88,11 @@ class KernelFunction:
     effects: tuple[Effect, ...]
     source: str
     assumption: str = ""
+
+    @property
+    def order(self) -> str:
+        """What the accesses of a ``value``, ``load`` or ``store`` are ordered like; "" for plain ones."""
+        return next((e.arguments[0] for e in self.effects if e.operation == "order"), "")
 
     def has(self, operation: str) -> bool:
         """Whether one of the effects is `operation`."""

@@ -12,11 +12,12 @@ from typing import Any
 
 from ..errors import ModelError, UsageError
 from .contract import clauses
-from .program import EVENT_KINDS, Atom, Event, Gap, Guard, Model, Program, Source
+from .program import EVENT_KINDS, FENCES, ORDERS, Atom, Event, Gap, Guard, Model, Program, Source
 from .vfs import every_method, version, vfs
 
 FORMAT = 1
 _COVERAGE = ("followed", "assumed", "unfollowed")
+_EVENT_TEXTS = ("object", "field", "value", "type", "note", "order")
 ATOM_KINDS = frozenset({"nonnull", "stable", "free", "defined"})
 MOST_TEXT = 64 << 20
 """Characters of a model file; the largest that the reader wrote has a tenth of it."""
@@ -28,6 +29,7 @@ VALUES = {
     "lock": ("exclusive", "shared"),
     "unlock": ("exclusive", "shared"),
     "write": ("null", "new", "other", "removed"),
+    "fence": FENCES,
 }
 """What an event of a kind may have as its value, where that is not free text."""
 
@@ -45,7 +47,7 @@ class _Writer:
 
     def event(self, e: Event) -> dict[str, Any]:
         data: dict[str, Any] = {"kind": e.kind}
-        for name in ("object", "field", "value", "type", "note"):
+        for name in _EVENT_TEXTS:
             if getattr(e, name):
                 data[name] = getattr(e, name)
         if e.via is not None:
@@ -196,7 +198,7 @@ class _Reader:
                 raise self.fail(f"'via' {via!r} names no read before it")
         if data.get("debug", False) not in (True, False):
             raise self.fail("field 'debug' is neither true nor false")
-        text = {n: self.take(data, n, str, "") for n in ("object", "field", "value", "type", "note")}
+        text = {n: self.take(data, n, str, "") for n in _EVENT_TEXTS}
         then = tuple(self.event(t, [], deep + 1) for t in self.take(data, "then", list, []))
         return Event(
             kind,
@@ -210,6 +212,7 @@ class _Reader:
             data.get("debug") is True,
             text["type"],
             text["note"],
+            text["order"],
         )
 
     def atom(self, data: Any, events: list[Any]) -> Atom:
@@ -256,6 +259,8 @@ class _Reader:
         self.known(event.guard, names, data)
         if event.kind in VALUES and event.value not in VALUES[event.kind]:
             raise self.fail(f"a {event.kind} event has the value {event.value!r}")
+        if event.order not in ORDERS.get(event.kind, ("",)):
+            raise self.fail(f"a {event.kind} event has the order {event.order!r}")
         for then in event.then:
             self.checked(then, names, data)
 

@@ -41,8 +41,13 @@ EventKind = Literal[
     "return",
     "gp-start",
     "gp-end",
+    "fence",
 ]
 EVENT_KINDS: frozenset[str] = frozenset(EventKind.__args__)  # type: ignore[attr-defined]
+FENCES = ("mb", "rmb", "wmb")
+"""What a fence orders: smp_mb() all accesses, smp_rmb() loads, smp_wmb() stores."""
+ORDERS: dict[str, tuple[str, ...]] = {"read": ("", "once", "acquire"), "write": ("", "once", "release")}
+"""What the source adds to a load or a store, by the kind of the event; "" for a plain one."""
 
 Cube = tuple[tuple[str, bool], ...]
 Guard = tuple[Cube, ...]
@@ -90,12 +95,13 @@ class Event:
     value    write: ``null`` | ``new`` | ``other`` | ``removed`` (the head of a list or tree leads no more to
              the element that the read `via` yielded); free: how far the callback's own code delays it, always
              ``now``; defer: ``rcu`` | ``srcu:DOMAIN`` | ``work``; lock: ``exclusive`` | ``shared``;
-             block: why it may sleep; alloc: the allocator
+             block: why it may sleep; alloc: the allocator; fence: one of `FENCES`
     via      index of the read event through whose pointer the object is reached; None for a root
     then     for defer: what runs afterwards, as events of the same form (indices in them are relative
              to that list); a plain delayed free is one ``free`` event
     debug    happens only in a debug build or with a tracepoint or dynamic debug print enabled
     type     the C structure type of the object, without `struct`, where known
+    order    read and write: what the source says of its order, see `ORDERS`
     """
 
     kind: str
@@ -109,6 +115,7 @@ class Event:
     debug: bool = False
     type: str = ""
     note: str = ""
+    order: str = ""
 
 
 @dataclass(frozen=True, slots=True)

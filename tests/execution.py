@@ -378,6 +378,8 @@ class Comparison:
                 return True
             if i < len(path):
                 event = events[path[i]]
+                if event.kind == "fence":
+                    return match(i + 1, j, null)
                 if event.kind == "opaque" or (event.kind == "return" and j == len(steps)):
                     if match(i + 1, j, null):
                         return True

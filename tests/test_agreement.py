@@ -26,7 +26,7 @@ from dentryproof.encodings.weak import lkmm, sc
 from dentryproof.proofs.explore import explore
 from dentryproof.proofs.replay import evaluate, replay
 from dentryproof.spec.logic import BINARY, UNARY, Formula, parse
-from dentryproof.spec.program import TRUE, Guard
+from dentryproof.spec.program import FENCES, ORDERS, TRUE, Guard
 
 LIMIT = 1500
 """Traces explored at most; beyond that only the solver's own answers are checked."""
@@ -35,11 +35,12 @@ STEPS, THREAD_STEPS, WEAK_STEPS = 9, 4, 6
 threads are then let go of their order."""
 
 Draw = st.DrawFn
-odd = ("read", "write", "call", "lock", "unlock", "leave", "enter", "gp-start", "gp-end")
+odd = ("read", "write", "call", "lock", "unlock", "leave", "enter", "gp-start", "gp-end", "fence")
 themes = {
     "locks": ("locked",) * 9,
     "grace": ("section", "period") * 5,
     "values": ("read", "write") * 5,
+    "barriers": ("read", "write", "fence") * 4,
     "mixed": ("locked", "section", "period", "read", "write") * 2,
 }
 locks, fields = st.sampled_from("kkkkkj"), st.sampled_from("mmmmmn")
@@ -58,6 +59,8 @@ def chunks(draw: Draw, theme: str, depth: int = 2) -> list[tuple[str, str, str]]
             return [(kind, draw(fields), "")]
         case "write":
             return [(kind, draw(fields), draw(st.sampled_from(("null", "new", "other"))))]
+        case "fence":
+            return [(kind, "", draw(st.sampled_from(FENCES)))]
         case "lock" | "locked":
             lock = draw(locks)
             return [("lock", lock, draw(modes)), *inside, *([("unlock", lock, "")] if inside else [])]
@@ -127,7 +130,8 @@ def _dress(draw: Draw, step: Step, steps: list[Step], reads: list[str], atoms: l
     via = draw(st.sampled_from(earlier)) if earlier and through else None
     reach = st.sampled_from(("any", "initial", "null"))
     labels = draw(st.frozensets(st.tuples(st.sampled_from("pqr"), reach), max_size=2))
-    return replace(step, guard=guard, via=via, labels=labels)
+    order = draw(st.sampled_from(ORDERS.get(step.kind, ("",))))
+    return replace(step, guard=guard, via=via, labels=labels, order=order)
 
 
 @st.composite

@@ -453,3 +453,35 @@ def test_what_is_short_is_followed_late_in_a_teardown(tmp_path: Path, how: str, 
     text = replaced(toy_text("superput"), "\tkfree(sb->s_fs_info);\n", body)
     text = replaced(text, "static void toy_put_super", drop + "static void toy_put_super")
     assert verdict_of(toy_tree(tmp_path, text), SUPER) == (expected, [])
+
+
+UNPUBLISHED = sorted({e.filesystem for e in expected() if e.filesystem.startswith("unpublish")})
+
+
+@pytest.mark.parametrize("filesystem", UNPUBLISHED)
+def test_order_of_loads_and_stores_is_nothing_where_nothing_is_reordered(filesystem: str) -> None:
+    """d_inode is cleared before ->d_iput(), and the walkers load it after d_fsdata: in program order, all of
+    these find d_fsdata set where d_inode is."""
+    request = Request(filesystems=(filesystem,), linux=TREE, clauses=(DENTRY,), memory_model="sc")
+    verdicts = {r.verdict for r in run(request).results}
+    assert verdicts == {Verdict.PROVED}
+
+
+def test_a_plain_store_is_told_to_come_too_soon(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["unpublishplain", "--linux", str(TREE), "--clause", DENTRY, "--memory-model"]
+    assert main([*asked, "sc"]) == 0
+    capsys.readouterr()
+    assert main([*asked, "lkmm"]) == 1
+    text = " ".join(capsys.readouterr().out.split())
+    told = [
+        "sets d_inode to NULL",
+        "sets dentry->d_fsdata to NULL",
+        "the store to dentry->d_fsdata reaches lockless path walk",
+        "reads dentry->d_fsdata: NULL",
+        "reads dentry->d_inode: not NULL",
+        "through a NULL pointer",
+        "only where steps are reordered",
+    ]
+    places = [text.find(t) for t in told]
+    assert -1 not in places and places == sorted(places), text
+    assert "the store to dentry->d_inode reaches" not in text

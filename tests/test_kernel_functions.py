@@ -12,6 +12,7 @@ import pytest
 
 from dentryproof.reader.tree import Tree
 from dentryproof.spec.kernel_functions import KernelFunction, table
+from dentryproof.spec.program import FENCES
 from dentryproof.spec.vfs import version
 
 TREES = os.environ.get("DENTRYPROOF_TREES")
@@ -45,6 +46,8 @@ WORDS = {
         "page",
     },
     "error": {"null"},
+    "fence": set(FENCES),
+    "order": {"once", "acquire", "release", "assign"},
     "teardown": {"litter", "anon", "block", "generic"},
 }
 """The words that an operation may have besides argument positions."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, given, settings
 from test_agreement import effort, programs
+from test_memory_models import LATE, hazard, passed
 from test_promela import NASTY, obligations, only, without
 
 from dentryproof.commands.main import main
@@ -16,6 +17,7 @@ from dentryproof.encodings.litmus import litmus
 from dentryproof.encodings.models import MODELS
 from dentryproof.encodings.routes import Ways
 from dentryproof.encodings.scenario import Scenario, Step, Thread
+from dentryproof.encodings.weak import lkmm
 from dentryproof.errors import Unsayable
 from dentryproof.litmus.answer import Verdict, answer
 from dentryproof.litmus.read import read
@@ -65,6 +67,28 @@ def test_random_programs_are_answered_as_sc_answers_them(scenario: Scenario) -> 
         said = never(text)
         if said is not None:
             assert said == kept_by_sc(scenario, formula), text
+
+
+BARRIERS = [
+    (passed(), ["WRITE_ONCE(*c1, other)", "READ_ONCE(*c1)"]),
+    (passed(acquire=True), ["smp_load_acquire(c1)", "WRITE_ONCE(*c1, other)"]),
+    (passed(acquire=True, release=True), ["smp_load_acquire(c1)", "smp_store_release(c1, other)"]),
+    (passed(between=("wmb", "")), ["smp_wmb()"]),
+    (passed(between=("wmb", "rmb")), ["smp_wmb()", "smp_rmb()"]),
+    (hazard("mb", "wmb"), ["smp_mb()", "smp_wmb()"]),
+    (hazard("mb", "mb"), ["smp_mb()"]),
+]
+
+
+@pytest.mark.parametrize(("scenario", "words"), BARRIERS)
+def test_barriers_are_the_kernels_own(scenario: Scenario, words: list[str]) -> None:
+    """Under the kernel's model the litmus test is answered as the scenario is."""
+    text = litmus(scenario, LATE, name="barriers")
+    assert all(f"{word};" in text for word in words), text
+    assert never(text)
+    said = answer(read(text, "x.litmus"), MODELS["lkmm"], SECONDS).verdict
+    kept = kept_by_sc(lkmm(scenario), LATE)
+    assert said is (Verdict.NEVER if kept else Verdict.SOMETIMES), text
 
 
 def simple(*steps: Step) -> Scenario:

@@ -37,8 +37,12 @@ def read(name: str, cell: str = "p", **more: object) -> Step:
     return Step(name, "read", "d", cell, **more)  # type: ignore[arg-type]
 
 
-def write(name: str, cell: str = "p", value: str = "null") -> Step:
-    return Step(name, "write", "d", cell, value)
+def write(name: str, cell: str = "p", value: str = "null", **more: object) -> Step:
+    return Step(name, "write", "d", cell, value, **more)  # type: ignore[arg-type]
+
+
+def fence(name: str, value: str) -> Step:
+    return Step(name, "fence", value=value)
 
 
 def use(via: str, guard: Guard = ((),)) -> Step:
@@ -74,6 +78,63 @@ def nonnull(*reads: str) -> list[ScenarioAtom]:
 
 WALK = (Step("in", "enter"), read("r"), use("r"), Step("out", "leave"))
 """A walker that finds the object in p and uses it, in a read-side section."""
+
+
+def passed(
+    acquire: bool = False, release: bool = False, between: tuple[str, str] = ("", ""), through: bool = False
+) -> Scenario:
+    """`PASSED` with a store-release, a load-acquire, fences between the stores and between the loads; with
+    `through`, p is read through the pointer in q."""
+    stores, loads = ([fence(f"f{i}", name)] if name else [] for i, name in enumerate(between))
+    seen = given_that(ns=True)
+    return scenario(
+        (
+            read("s", "q", order="acquire" if acquire else "once"),
+            *loads,
+            read("r", guard=seen, via="s" if through else None),
+            use("r", given_that(ns=True, nr=True)),
+        ),
+        (write("w"), *stores, write("a", "q", "other", order="release" if release else "once"), gone()),
+        atoms=nonnull("s", "r"),
+    )
+
+
+def hazard(walker: str, other: str) -> Scenario:
+    """`HAZARD` with a fence between store and load of each thread."""
+    return scenario(
+        (write("a", "q", "other"), fence("f0", walker), read("r"), use("r", given_that(nr=True))),
+        (write("w"), fence("f1", other), read("s", "q"), gone(given_that(ns=False))),
+        atoms=nonnull("r", "s"),
+    )
+
+
+def handed_on(load: str = "acquire") -> Scenario:
+    """A thread reads from q, by a load of order `load`, that another is done, and stores to z to tell a
+    third."""
+    made = scenario(
+        (read("r"), use("r", given_that(nr=True)), write("a", "q", "other", order="release")),
+        (read("s", "q", order=load), write("b", "z", order="once", guard=given_that(ns=True))),
+        (read("t", "z", order="acquire"), gone(given_that(nt=False))),
+        atoms=nonnull("r", "s", "t"),
+    )
+    return replace(made, initial=(*PINNED, (("d", "z"), "initial")))
+
+
+def seen_and_told(load: str, store: str = "once") -> Scenario:
+    """WRC: a second thread reads that p is cleared, and tells a third by a store-release; that one looks at p
+    itself. `load` is the order of the second's load, `store` that of the first's store."""
+    return scenario(
+        (
+            read("s", "q", order="acquire"),
+            read("r", guard=given_that(ns=True)),
+            use("r", given_that(ns=True, nr=True)),
+        ),
+        (write("w", order=store), gone()),
+        (read("t", order=load), write("a", "q", "other", order="release", guard=given_that(nt=False))),
+        atoms=nonnull("s", "r", "t"),
+    )
+
+
 KEPT: dict[str, tuple[Scenario, str]] = {
     # The walker found p before it was cleared: its section began before the grace period, and ends before it.
     "a grace period": (scenario(WALK, (write("w"), *wait("g"), gone())), "full barrier"),
@@ -110,6 +171,20 @@ KEPT: dict[str, tuple[Scenario, str]] = {
         ),
         "under a lock",
     ),
+    # MP (message passing): who sees q set sees p cleared.
+    "acquire": (passed(acquire=True, release=True), "acquires"),
+    "release": (passed(acquire=True, release=True), "store-release"),
+    "smp_rmb()": (passed(between=("wmb", "rmb")), "across smp_rmb()"),
+    "smp_wmb()": (passed(between=("wmb", "rmb")), "seen in their order across smp_wmb()"),
+    # rcu_assign_pointer(), or smp_wmb() and a store, and rcu_dereference(): p is a member of what is in q.
+    "publication": (passed(release=True, through=True), "store-release"),
+    "publication by smp_wmb()": (passed(between=("wmb", ""), through=True), "across smp_wmb()"),
+    "rcu_dereference()": (passed(release=True, through=True), "follows a pointer"),
+    # SB (store buffering): a hazard pointer; one of the two sees what the other stored.
+    "smp_mb()": (hazard("mb", "mb"), "smp_mb()"),
+    "stores before smp_mb()": (hazard("mb", "mb"), "stores that come before smp_mb()"),
+    # A user says in q that it is done; who reads that says so in z, whose reader frees: LB with one between.
+    "a release after what it releases": (handed_on(), "stores what it releases"),
 }
 
 
@@ -155,6 +230,52 @@ def test_what_the_model_lets_be_reordered_is(plain: Scenario, solver: str) -> No
     found = Ways(lkmm(plain)).find(LATE, holds=False, solver=solver)
     assert ask(plain, solver) == "unsat" and found.status == "sat" and found.trace is not None
     replay(lkmm(plain), found.trace)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        # Message passing needs both sides, and each its own kind.
+        passed(acquire=True),
+        passed(release=True),
+        passed(between=("wmb", "")),
+        passed(between=("", "rmb")),
+        passed(between=("rmb", "wmb")),
+        passed(through=True),
+        # Store buffering needs a full barrier on both sides.
+        hazard("mb", "wmb"),
+        hazard("rmb", "mb"),
+        hazard("wmb", "rmb"),
+        # The model has a control dependency here; scenarios have none (docs/memory-models.md).
+        handed_on(load="once"),
+        # Nor does it say of a plain access that it was seen, or saw.
+        seen_and_told(""),
+        seen_and_told("once", ""),
+    ],
+)
+def test_half_a_barrier_is_none(plain: Scenario) -> None:
+    assert ask(plain) == "unsat" and ask(lkmm(plain)) == "sat"
+
+
+def test_who_sees_a_store_release_sees_what_its_thread_saw() -> None:
+    """WRC+po-rel+acq: po-rel is cumulative in the model."""
+    plain = seen_and_told("once")
+    weak = lkmm(plain)
+    assert ask(plain) == ask(weak) == "unsat"
+    kept = tuple(o for o in weak.orders if "store-release of t2" not in o.part)
+    assert ask(replace(weak, orders=kept)) == "sat"
+
+
+def test_a_fence_that_is_not_executed_orders_nothing() -> None:
+    """A fence on one branch: message passing is safe where it is executed alone."""
+    made = passed(between=("wmb", "rmb"))
+    reader, writer = made.threads
+    atoms = (*made.atoms, ScenarioAtom("c", "free"))
+    for always, status in ((True, "unsat"), (False, "sat")):
+        guard = ((("c", True),), (("c", False),)) if always else ((("c", True),),)
+        steps = tuple(replace(s, guard=guard) if s.kind == "fence" else s for s in writer.steps)
+        some = replace(made, threads=(reader, replace(writer, steps=steps)), atoms=atoms)
+        assert ask(lkmm(some)) == status
 
 
 def test_a_fence_between_store_and_load_mends_the_hazard_pointer() -> None:

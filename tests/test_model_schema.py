@@ -93,6 +93,16 @@ def small() -> dict[str, Any]:
                             }
                         ],
                     },
+                    {"kind": "fence", "value": "wmb", "guard": 0, "at": 0},
+                    {
+                        "kind": "write",
+                        "object": "dentry",
+                        "field": "d_fsdata",
+                        "value": "null",
+                        "order": "release",
+                        "guard": 0,
+                        "at": 0,
+                    },
                 ],
                 "gaps": [{"reason": "a statement does not parse", "guard": 0, "at": 0}],
             }
@@ -138,6 +148,10 @@ def test_missing_field(name: str) -> None:
 BROKEN: dict[str, Callable[[dict[str, Any]], object]] = {
     "format": lambda d: d.update(format=2),
     "event kind": lambda d: d["programs"][0]["events"][0].update(kind="peek"),
+    "fence of no kind": lambda d: d["programs"][0]["events"][2].update(value="smp_mb"),
+    "store with an acquire": lambda d: d["programs"][0]["events"][3].update(order="acquire"),
+    "load with a release": lambda d: d["programs"][0]["events"][0].update(order="release"),
+    "order of a queued free": lambda d: d["programs"][0]["events"][1].update(order="once"),
     "negative via": lambda d: d["programs"][0]["events"][1].update(via=-1),
     "via of a deferred event": lambda d: d["programs"][0]["events"][1]["then"][0].update(via=0),
     "guard no number": lambda d: d["programs"][0]["events"][0].update(guard="n0"),
