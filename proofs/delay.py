@@ -41,17 +41,17 @@ def _vague(program: Program) -> list[Event]:
 
 class _Same:
     """Whether an event may act on the target object: one with the same access path, or one of the same
-    structure type that is reached through members alone.
+    structure type, wherever it is reached: an object may be in several lists and behind several pointers.
 
-    Elements of lists and trees are told apart by the list: two lists of one type are taken to hold
-    different elements; elements of one list, and what hangs off an element that is in no list of its own, by
-    their types. What two dentries, or two inodes, have under one member is two objects. An object
-    that is freed when its last counted reference goes is only taken to be the target under the target's
-    own path: whoever reaches it otherwise holds a reference of its own.
+    What two dentries, or two inodes, have under one member is two objects. With `late`, dentries and inodes
+    went before, and took what they have in lists out of those. An object that is freed when its last counted
+    reference goes is only taken to be the target under the target's own path: whoever reaches it otherwise
+    holds a reference of its own.
     """
 
-    def __init__(self, path: str, type_: str, vfs: Vfs, counted: bool = False) -> None:
-        self.path, self.type, self.shared, self.counted = path, type_, vfs.shared_types, counted
+    def __init__(self, path: str, type_: str, vfs: Vfs, counted: bool = False, late: bool = False) -> None:
+        self.path, self.type, self.shared = path, type_, vfs.shared_types
+        self.counted, self.late = counted, late
 
     def __call__(self, event: Event) -> bool:
         if event.object == self.path:
@@ -64,7 +64,10 @@ class _Same:
             return not (self.type and event.type) or self.type == event.type
         if not self.type or self.type in self.shared or event.type != self.type:
             return False
-        return event.object not in ROOT.values() and plain_path(event.object) and plain_path(self.path)
+        elements = not (plain_path(event.object) and plain_path(self.path))
+        if elements and self.late and root(event.object) != root(self.path):
+            return False
+        return event.object not in ROOT.values() and not event.object.startswith("call:")
 
     @property
     def assumption(self) -> str:
@@ -155,7 +158,7 @@ def delay(model: Model, clause: Clause, vfs: Vfs) -> Iterator[Question]:
     for walker in walkers:
         met = False
         for method, path, type_, counted in targets:
-            same = _Same(path, type_, vfs, counted)
+            same = _Same(path, type_, vfs, counted, kind == "super")
             for roles in _roles(walker, kind, path):
                 for chosen in choices_of(teardown):
                     question = _delay_one(model, clause, vfs, kind, chosen, method, same, walker, roles)
@@ -407,7 +410,8 @@ def _taken(teardown: list[Program], method: str, frees: list[Event]) -> list[fro
     before: then it can be found there no more, whatever became of other elements. Those of all others are
     together in the empty set."""
     out = {e.via for p in teardown if p.method == method for e in p.events if _removes(e)}
-    return list(dict.fromkeys(frozenset({e.via} & out) - {None} for e in frees))  # type: ignore[arg-type]
+    vias = (e.via if e.via in out else None for e in frees)
+    return list(dict.fromkeys(frozenset[int]() if via is None else frozenset({via}) for via in vias))
 
 
 def _delay_scenario(
@@ -471,7 +475,7 @@ def _delay_scenario(
                 and (event.object, event.field) in live
                 and event.value in ("null", "new", "other")
             )
-            or (_removes(event) and bool(taken) and event.via in taken)
+            or (_removes(event) and event.via in (taken or ()))
             or event.kind in ("lock", "unlock")
         )
 

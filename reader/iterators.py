@@ -85,7 +85,7 @@ class Iterators:
                 via = None if x.record.sink is not None else via
                 found.append((g, Ptr(element(v.path, v.field), via, "", "", UNKNOWN_TYPE)))
         if found and head + 1 < len(args):
-            for _, v in found:
+            for v in (v for _, v in found if isinstance(v, Ptr)):
                 x.memory.links.setdefault(v.path, set()).add(x.text(args[head + 1]).strip())
         for number in cursors:
             if number < len(args) and args[number].type == "identifier":
