@@ -221,7 +221,7 @@ def _unidentified(
             ):
                 told.add(event.source.function)
                 what = "what the reader cannot identify"
-                if event.object != "?" and not _is_nameless(event.object):
+                if not _is_nameless(event.object):
                     what = (
                         f"a struct {event.type}, and walkers read such a one that the reader cannot identify,"
                     )
@@ -238,7 +238,7 @@ def _unidentified(
 def _is_nameless(path: str) -> bool:
     """Whether the reader cannot say where an object hangs: a call yielded it, or it is reached from a global
     variable."""
-    return path.startswith("call:") or (path.startswith("static:") and "->" in path)
+    return path == "?" or path.startswith("call:") or (path.startswith("static:") and "->" in path)
 
 
 _VICTIMS = ("dentry", "inode", "super_block")
