@@ -269,7 +269,8 @@ class _Writer:
                 found.append(str(int("any" in reaches or "initial" in reaches)))
             else:
                 value = self.foretold.get(step.via) or self.values[step.via]
-                found.append(" || ".join(f"{value} == {r.upper()}" for r in sorted(reaches)))
+                # Promela's inlines are replaced as text, and ! binds closer than ==.
+                found.append(f"({' || '.join(f'{value} == {r.upper()}' for r in sorted(reaches))})")
         return found
 
     def effect(self, number: int, step: Step) -> tuple[list[str], list[str]]:

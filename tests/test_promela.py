@@ -210,6 +210,18 @@ def test_spin_agrees_on_random_programs(scenario: Scenario, formula: Formula, wa
     agrees(scenario, formula, wanted, 10)
 
 
+def test_what_reaches_another_object_touches_none_that_is_gone() -> None:
+    gone = frozenset({("destroyed(o)", "initial")})
+    late = frozenset({("access(o)", "initial")})
+    teardown = Step("w", "write", "inode", "p", "other"), Step("f", "free", "inode->p", labels=gone)
+    walk = Step("r", "read", "inode", "p"), Step("a", "read", "inode->p", "x", via="r", labels=late)
+    formula = parse("always (access(o) -> !once destroyed(o))")
+    after = Scenario((Thread("teardown", teardown), Thread("walk", walk, after="f")))
+    assert errors(spin(model(after, formula, wanted=[parse("destroyed(o)")]))) == (False, True)
+    before = Scenario((Thread("teardown", teardown[1:]), Thread("walk", walk, after="f")))
+    assert errors(spin(model(before, formula, wanted=[parse("access(o)")]))) == (True, True)
+
+
 def test_what_threads_have_to_agree_on() -> None:
     """An atom of two threads has one truth, and a read's outcome is the same before it is read."""
     a = Step("a", "call", guard=((("f", True),),), labels=frozenset({("p", "any")}))
