@@ -196,7 +196,8 @@ def _unidentified(
 
     def doubtful(event: Event) -> bool:
         if event.object == "?":
-            return any(known.may_be(event.type, e) for e in touched) or (
+            able = (e for e in touched if e.object != "?" or not event.type)
+            return any(known.may_be(event.type, e) for e in able) or (
                 bool(touched) and any(known.related(event.type, t) for t in _VICTIMS)
             )
         if not _is_nameless(event.object):
