@@ -23,6 +23,10 @@ from .scenario import Scenario, Trace
 SOLVER = "glucose4"
 _SLICE = 20_000
 """Conflicts between two looks at the clock."""
+SHRINKING = 2.0
+"""Seconds that are spent, at most, on constraints that a core has in vain."""
+_SHORT_SLICE = 500
+"""Conflicts between two looks at the clock where an answer can be done without."""
 
 Edge = tuple[str, str]
 
@@ -178,19 +182,21 @@ class Question:
             self._fresh += 1
         self._solver.add_clause([*literals, *([-self._groups[group]] if group else [])])
 
-    def _solve(self, assumptions: list[int]) -> bool | None:
-        while self.deadline is None or time.monotonic() < self.deadline:
-            self._solver.conf_budget(_SLICE)
+    def _solve(self, assumptions: list[int], until: float | None = None) -> bool | None:
+        deadline = self.deadline if until is None else min(until, self.deadline or until)
+        while deadline is None or time.monotonic() < deadline:
+            self._solver.conf_budget(_SLICE if until is None else _SHORT_SLICE)
             found = self._solver.solve_limited(assumptions=assumptions)
             if found is not None:
                 return bool(found)
         return None
 
     def _shrunk(self, least: bool = False) -> list[Group]:
-        """Groups (constraints and lemmas) that suffice for a refutation; with `least`, none in vain."""
+        """Groups (constraints and lemmas) that suffice for a refutation; with `least`, none in vain, as far as
+        `SHRINKING` seconds tell."""
 
-        def refuted(groups: Iterable[Group]) -> list[Group] | None:
-            if self._solve([self._groups[g] for g in groups]) is not False:
+        def refuted(groups: Iterable[Group], until: float | None = None) -> list[Group] | None:
+            if self._solve([self._groups[g] for g in groups], until) is not False:
                 return None
             used = set(self._solver.get_core() or ())
             return [g for g, number in self._groups.items() if number in used]
@@ -198,9 +204,11 @@ class Question:
         found = refuted(self._groups)
         if found is None:  # out of time
             return list(self._groups)
+        until = time.monotonic() + SHRINKING
         for group in list(found) if least else ():
             if group in found:
-                found = next((x for x in [refuted(g for g in found if g != group)] if x is not None), found)
+                less = refuted((g for g in found if g != group), until)
+                found = found if less is None else less
         return found
 
     def _core(self) -> tuple[str, ...]:
