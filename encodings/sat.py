@@ -192,8 +192,8 @@ class Question:
         return None
 
     def _shrunk(self, least: bool = False) -> list[Group]:
-        """Groups (constraints and lemmas) that suffice for a refutation; with `least`, none in vain, as far as
-        `SHRINKING` seconds tell."""
+        """Groups (constraints and lemmas) that suffice for a refutation; with `least`, none in vain, as far
+        as `SHRINKING` seconds tell."""
 
         def refuted(groups: Iterable[Group], until: float | None = None) -> list[Group] | None:
             if self._solve([self._groups[g] for g in groups], until) is not False:
